@@ -1,0 +1,67 @@
+"""What holds for every test: nothing blocks the event loop, and CI skips nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import TypeVar
+
+import pytest
+from blockbuster import BlockBuster
+
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+
+BLOCKING_BY_DESIGN = ("relay/stores/sqlite.py",)
+"""The suppression list is read synchronously: a lookup takes some 10 µs, less than a thread would
+cost. It waits only for a page that is not yet in memory."""
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+class _Everything(tuple[str, ...]):
+    """The functions of a module, all of them."""
+
+    __slots__ = ()
+
+    def __contains__(self, _: object) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which relay or validators makes a blocking call while the event loop runs."""
+    if request.node.get_closest_marker("may_block"):
+        yield
+        return
+    guard = BlockBuster(scanned_modules=["relay", "validators"])
+    for name, function in guard.functions.items():
+        if name.startswith("sqlite3."):
+            for path in BLOCKING_BY_DESIGN:
+                function.can_block_in(path, _Everything())
+    guard.activate()
+    try:
+        yield
+    finally:
+        guard.deactivate()
+
+
+def _refuse_skip(report: Report) -> Report:
+    """Turn a skip into a failure: what CI does not run is not known to work. An xfail stays one."""
+    if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"CI runs every test, but this one was skipped: {reason}"
+    return report
+
+
+if IN_CI:
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Refuse a skip in a test or a fixture."""
+        return _refuse_skip((yield))
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Refuse a skip of a whole module."""
+        return _refuse_skip((yield))
