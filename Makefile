@@ -1,0 +1,44 @@
+# Every target does its own set-up: Python 3.11 or newer and make are all a machine needs.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types contracts dependencies check format clean
+
+BIN := .venv/bin
+SYNCED := .venv/.synced
+PYTEST := -m pytest $(ARGS)
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
+
+run: $(SYNCED) ## start a relay to try: SMTP on 127.0.0.1:2525, mail kept in a Maildir
+	@exec $(BIN)/presend serve --dev
+
+test: $(SYNCED) ## run the tests; as root on Debian, install the server programs they use
+	@.ci/programs
+	$(BIN)/python $(if $(COVERAGE),-m coverage run) $(PYTEST)
+
+lint: $(SYNCED) ## ruff: rules and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(SYNCED) ## mypy --strict
+	$(BIN)/mypy relay validators tests
+
+contracts: $(SYNCED) ## who may import whom
+	$(BIN)/lint-imports
+
+dependencies: $(SYNCED) ## what is imported is declared, and the other way round
+	$(BIN)/deptry .
+
+check: lint types contracts dependencies test ## all of the above
+
+format: $(SYNCED) ## put the code in shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove the environment and what the tools left
+	rm -rf .venv .coverage .coverage.* .*_cache .hypothesis dist
+
+$(SYNCED): pyproject.toml uv.lock .ci/setup
+	@.ci/setup
+	@touch $@
