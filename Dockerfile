@@ -1,0 +1,47 @@
+# presend's image: `docker build -t presend .`
+#
+# The first stage installs what uv.lock names into /opt/presend; the second takes over that
+# directory and nothing else: no compiler, no uv, no pip, no shell script between PID 1 and presend.
+# It runs as a user without privileges, on a read-only root; /var/lib/presend is all it writes to.
+#
+# There is no HEALTHCHECK: Kubernetes ignores it, and its probes ask :9100/livez and /readyz.
+
+ARG PYTHON=3.13
+
+FROM docker.io/library/python:${PYTHON}-slim AS build
+ENV UV_COMPILE_BYTECODE=1 \
+    UV_LINK_MODE=copy \
+    UV_NO_CACHE=1 \
+    UV_PROJECT_ENVIRONMENT=/opt/presend \
+    UV_PYTHON_DOWNLOADS=never
+WORKDIR /src
+COPY pyproject.toml uv.lock ./
+RUN python -m venv /opt/uv \
+    && /opt/uv/bin/pip install --quiet --no-cache-dir --disable-pip-version-check \
+        "uv==$(sed -n '/^name = "uv"$/{n;s/^version = "\(.*\)"$/\1/p;}' uv.lock)" \
+    && /opt/uv/bin/uv sync --locked --no-dev --no-install-project
+COPY README.md LICENSE ./
+COPY validators validators
+COPY relay relay
+RUN /opt/uv/bin/uv sync --locked --no-dev --no-editable
+
+FROM docker.io/library/python:${PYTHON}-slim
+LABEL org.opencontainers.image.title="presend" \
+      org.opencontainers.image.description="An SMTP relay that judges every recipient before a campaign's mail leaves the pod" \
+      org.opencontainers.image.licenses="MIT"
+RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
+    && rm -rf /usr/local/lib/python3.*/ensurepip \
+    && groupadd --gid 65532 presend \
+    && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /var/lib/presend \
+        --shell /usr/sbin/nologin presend \
+    && install --directory --owner=65532 --group=65532 --mode=0750 /var/lib/presend
+COPY --from=build /opt/presend /opt/presend
+ENV PATH=/opt/presend/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+WORKDIR /var/lib/presend
+VOLUME /var/lib/presend
+EXPOSE 25 9100
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["presend"]
+CMD ["serve"]
