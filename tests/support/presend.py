@@ -1,0 +1,220 @@
+"""`presend` as a child process: a clean environment, its log, its metrics, its end."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from prometheus_client.parser import text_string_to_metric_families
+
+ROOT = Path(__file__).parents[2]
+_WAIT = 30.0  # seconds: a bound on failure, never a measure
+_DEFAULTS = {
+    "PRESEND_LISTEN": "127.0.0.1:0",
+    "PRESEND_HTTP_LISTEN": "127.0.0.1:0",
+    "PRESEND_HOSTNAME": "relay.example",
+    "PRESEND_TRUSTED_DOMAINS": "example.com,example.net,app.example",
+    "PRESEND_POOL__BACKOFF": "0.05",
+}
+
+
+class StartError(AssertionError):
+    """`presend serve` ended instead of listening."""
+
+
+def environment(directory: Path, settings: Mapping[str, str]) -> dict[str, str]:
+    """A child's whole environment: nothing of ours but what coverage needs."""
+    env = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    env |= {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
+    env |= {"PRESEND_STORE": f"sqlite://{directory}/presend.db"}
+    return env | settings
+
+
+def command(
+    *words: str, directory: Path, settings: Mapping[str, str], stdin: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run `presend WORDS...` to its end, whatever its exit code."""
+    return subprocess.run(
+        [sys.executable, "-m", "relay", *words],
+        cwd=directory,
+        env=environment(directory, settings),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=_WAIT * 2,
+        check=False,
+    )
+
+
+class Presend:
+    """A running `presend serve`. Use as a context manager: it is stopped and its log judged."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+        self.directory = directory
+        self.settings = dict(settings)
+        self.env = environment(directory, _DEFAULTS | self.settings)
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "relay", "serve"],
+            cwd=directory,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            listening = self.wait_for_event("listening")
+        except BaseException:
+            self.kill()
+            raise
+        self.smtp_port = _port(listening["smtp"])
+        self.http_port = _port(listening["http"])
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The structured log lines so far."""
+        with self._changed:
+            return [event for line in self.lines if (event := _event(line)) is not None]
+
+    @property
+    def log(self) -> str:
+        """All of standard error so far."""
+        with self._changed:
+            return "\n".join(self.lines)
+
+    def wait_for_event(self, name: str) -> dict[str, Any]:
+        """The first log line whose `event` is `name`, now or soon."""
+        return self.wait_for_line(lambda event: event.get("event") == name, name)
+
+    def wait_for_line(
+        self, wanted: Callable[[dict[str, Any]], bool], name: str = "the line"
+    ) -> dict[str, Any]:
+        """The first structured log line that is wanted, now or soon."""
+        seen = 0
+        with self._changed:
+            while True:
+                for line in self.lines[seen:]:
+                    event = _event(line)
+                    if event is not None and wanted(event):
+                        return event
+                seen = len(self.lines)
+                if self._closed or not self._changed.wait_for(
+                    lambda: len(self.lines) > seen or self._closed,  # noqa: B023
+                    _WAIT,
+                ):
+                    break
+        message = f"{name} was never logged:\n" + self.log
+        raise StartError(message)
+
+    def command(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run another `presend` command with the same settings."""
+        return command(*words, directory=self.directory, settings=self.settings, stdin=stdin)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """GET from the HTTP port: status and body."""
+        url = f"http://127.0.0.1:{self.http_port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=_WAIT) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels; 0.0 if there is none."""
+        status, text = self.get("/metrics")
+        if status != 200:  # noqa: PLR2004
+            message = f"/metrics: {status} {text}"
+            raise AssertionError(message)
+        return sum(
+            sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def rss(self) -> int:
+        """Resident memory, octets."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
+
+    def sigterm(self) -> None:
+        """Ask it to stop."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait for its end; its exit code."""
+        code = self.process.wait(_WAIT)
+        self._reader.join(_WAIT)
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL, and wait for it."""
+        self.process.kill()
+        self.wait()
+
+    def stop(self) -> None:
+        """SIGTERM; it must exit 0 and have logged no traceback."""
+        if self.process.poll() is None:
+            self.sigterm()
+        try:
+            code = self.wait()
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        if code not in {0, -signal.SIGKILL} or "Traceback" in self.log:
+            message = f"exit code {code}, log:\n{self.log}"
+            raise AssertionError(message)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if exc is None:
+            self.stop()
+        else:
+            self.kill()
+
+    def _read(self) -> None:
+        stream = self.process.stderr
+        if stream is None:
+            return
+        with contextlib.closing(stream):
+            for raw in stream:
+                with self._changed:
+                    self.lines.append(raw.decode("utf-8", "replace").rstrip("\n"))
+                    self._changed.notify_all()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def _port(endpoints: list[str]) -> int:
+    return int(endpoints[0].rpartition(":")[2])
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    if line.startswith("{"):
+        with contextlib.suppress(ValueError):
+            event = json.loads(line)
+            if isinstance(event, dict):
+                return event
+    return None
