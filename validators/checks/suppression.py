@@ -1,0 +1,165 @@
+"""The suppression list: what an entry is, how it is found, and the check that asks for it."""
+
+import enum
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b, md5, sha256
+from typing import Final, Protocol
+
+from validators.address import Address, SyntaxOptions, parse, parse_domain
+from validators.verdict import Finding, Reason
+
+ALL: Final = "all"
+"""The scope of an entry that holds for every campaign; any other scope is a campaign's id."""
+
+
+class Kind(enum.StrEnum):
+    """What the value of an entry is."""
+
+    ADDRESS = "address"
+    """The canonical form of an address (`Address.canonical`)."""
+    DOMAIN = "domain"
+    """An A-label domain, lower case: it alone, not its subdomains."""
+    SHA256 = "sha256"
+    """The hex digest, lower case, of a lower-cased address, as lists are traded."""
+    MD5 = "md5"
+    """Likewise, with MD5."""
+
+
+class SuppressionReason(enum.StrEnum):
+    """Why an entry is on the list."""
+
+    HARD_BOUNCE = "hard_bounce"
+    COMPLAINT = "complaint"
+    UNSUBSCRIBE = "unsubscribe"
+    TRAP = "trap"
+    MANUAL = "manual"
+    IMPORT = "import"
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One entry. `created` and `expires` are Unix seconds; without `expires` it never ends."""
+
+    kind: Kind
+    value: str
+    scope: str
+    reason: SuppressionReason
+    source: str
+    created: float
+    expires: float | None = None
+
+
+class StoreUnavailable(Exception):  # noqa: N818 a state of the store, named as the field names it
+    """The store gave no answer. Nothing is known: the recipient is deferred, never refused."""
+
+
+class SuppressionLookup(Protocol):
+    """A suppression list seen by one campaign: the entries of scope ALL and its own."""
+
+    def find(
+        self,
+        group: Sequence[Address],
+    ) -> Sequence[Suppression | None] | Awaitable[Sequence[Suppression | None]]:
+        """Return the entry in force for each address, in order, or None.
+
+        One round trip at most for the whole group. Raises StoreUnavailable.
+        """
+
+
+EVERY_KIND: Final = frozenset(Kind)
+_LENIENT = SyntaxOptions(allow_quoted_local=True, allow_domain_literal=True)
+_HEX_DIGITS: Final = {Kind.SHA256: 64, Kind.MD5: 32}
+
+
+def normalize(kind: Kind, text: str) -> str:
+    """Return the one value by which an entry is stored and found.
+
+    `text` is an address, a domain or a hex digest as people write it. Raises ValueError, with a
+    sentence for the user, if it is none.
+    """
+    text = text.strip()
+    if kind is Kind.ADDRESS:
+        address = parse(text, _LENIENT)
+        if isinstance(address, Finding):
+            raise ValueError(address.detail)
+        return address.canonical
+    if kind is Kind.DOMAIN:
+        return parse_domain(text)
+    return _digest(kind, text.lower())
+
+
+def key(kind: Kind, value: str) -> bytes:
+    """Return the 16 bytes under which every store keeps an entry; `value` as by `normalize`."""
+    return blake2b(f"{kind}:{value}".encode(), digest_size=16).digest()
+
+
+def keys_for(address: Address, kinds: Collection[Kind] = EVERY_KIND) -> list[bytes]:
+    """Return every key under which an entry of one of `kinds` would hold for `address`.
+
+    A store passes the kinds it has entries of, so that no digest is made in vain.
+    """
+    keys = []
+    if Kind.ADDRESS in kinds:
+        keys.append(key(Kind.ADDRESS, address.canonical))
+    if Kind.DOMAIN in kinds:
+        keys.append(key(Kind.DOMAIN, address.domain))
+    if Kind.SHA256 in kinds or Kind.MD5 in kinds:
+        for spelling in {address.canonical, address.text.lower()}:
+            octets = spelling.encode()
+            if Kind.SHA256 in kinds:
+                keys.append(key(Kind.SHA256, sha256(octets).hexdigest()))
+            if Kind.MD5 in kinds:
+                keys.append(key(Kind.MD5, md5(octets, usedforsecurity=False).hexdigest()))
+    return keys
+
+
+class SuppressionCheck:
+    """States SUPPRESSED, with the entry's reason as the detail."""
+
+    name = "suppression"
+
+    def __init__(
+        self,
+        lookup: SuppressionLookup,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Ask `lookup`; `clock` gives Unix seconds."""
+        self._lookup = lookup
+        self._clock = clock
+
+    def examine(
+        self,
+        group: Sequence[Address],
+    ) -> Sequence[Finding | None] | Awaitable[Sequence[Finding | None]]:
+        """Return who is suppressed; one lookup for the group."""
+        found = self._lookup.find(group)
+        if isinstance(found, Awaitable):
+            return self._wait(found)
+        return self._facts(found)
+
+    async def _wait(
+        self,
+        found: Awaitable[Sequence[Suppression | None]],
+    ) -> Sequence[Finding | None]:
+        return self._facts(await found)
+
+    def _facts(self, found: Sequence[Suppression | None]) -> Sequence[Finding | None]:
+        if not any(found):
+            return [None] * len(found)
+        now = self._clock()
+        return [
+            Finding(Reason.SUPPRESSED, entry.reason)
+            if entry is not None and (entry.expires is None or entry.expires > now)
+            else None
+            for entry in found
+        ]
+
+
+def _digest(kind: Kind, text: str) -> str:
+    """Return a hex digest; ValueError if it is not one of this kind."""
+    if len(text) != _HEX_DIGITS[kind] or not set(text) <= set("0123456789abcdef"):
+        message = f"A {kind} entry is {_HEX_DIGITS[kind]} hexadecimal digits."
+        raise ValueError(message)
+    return text

@@ -1,0 +1,1 @@
+"""Data the checks work on, each file with its source and licence."""
