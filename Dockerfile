@@ -31,9 +31,8 @@ LABEL org.opencontainers.image.title="presend" \
       org.opencontainers.image.licenses="MIT"
 RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
     && rm -rf /usr/local/lib/python3.*/ensurepip \
-    && groupadd --gid 65532 presend \
-    && useradd --uid 65532 --gid 65532 --no-create-home --home-dir /var/lib/presend \
-        --shell /usr/sbin/nologin presend \
+    && echo 'presend:x:65532:' >>/etc/group \
+    && echo 'presend:x:65532:65532::/var/lib/presend:/usr/sbin/nologin' >>/etc/passwd \
     && install --directory --owner=65532 --group=65532 --mode=0750 /var/lib/presend
 COPY --from=build /opt/presend /opt/presend
 ENV PATH=/opt/presend/bin:$PATH \
