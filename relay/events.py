@@ -6,7 +6,7 @@ rest. A sink reads an event and keeps no more of it than it must.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 _logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class Fanout:
     def __init__(self, sinks: Iterable[Sink]) -> None:
         """Bind the sinks once."""
         self._sinks = tuple(sink.emit for sink in sinks)
-        self._failed: set[int] = set()
+        self._failed: set[Callable[[Event], None]] = set()
 
     def emit(self, event: Event) -> None:
         """Hand on one event; the first failure of each sink is logged, with its traceback."""
@@ -119,9 +119,6 @@ class Fanout:
             try:
                 emit(event)
             except Exception:
-                self._report(emit)
-
-    def _report(self, emit: object) -> None:
-        if id(emit) not in self._failed:
-            self._failed.add(id(emit))
-            _logger.exception("An event sink failed; its further failures are not logged")
+                if emit not in self._failed:
+                    self._failed.add(emit)
+                    _logger.exception("An event sink failed; its further failures are not logged")
