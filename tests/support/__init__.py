@@ -1,0 +1,1 @@
+"""The rig that tests share: real clients, real peers, and peers that misbehave."""

@@ -36,7 +36,7 @@ def environment(directory: Path, settings: Mapping[str, str]) -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     env |= {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     env |= {"PRESEND_STORE": f"sqlite://{directory}/presend.db"}
-    return env | settings
+    return {**env, **settings}
 
 
 def command(
@@ -61,7 +61,7 @@ class Presend:
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
         self.directory = directory
         self.settings = dict(settings)
-        self.env = environment(directory, _DEFAULTS | self.settings)
+        self.env = environment(directory, {**_DEFAULTS, **self.settings})
         self.lines: list[str] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -135,7 +135,7 @@ class Presend:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels; 0.0 if there is none."""
         status, text = self.get("/metrics")
-        if status != 200:  # noqa: PLR2004
+        if status != 200:
             message = f"/metrics: {status} {text}"
             raise AssertionError(message)
         return sum(
@@ -205,6 +205,10 @@ class Presend:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+Start = Callable[..., Presend]
+"""`start(upstream, ..., LIMITS__IDLE="1")`: a child with settings of its own, ended by the test."""
 
 
 def _port(endpoints: list[str]) -> int:

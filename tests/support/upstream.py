@@ -15,6 +15,7 @@ from typing import Self
 
 from tests.support.upstream_session import Received, Session, Settings, Shared
 
+CREDENTIALS = ("campaign", "s3cr3t-of-the-upstream")
 _WAIT = 20.0  # seconds: a bound on failure, never a measure
 
 

@@ -51,6 +51,7 @@ class Settings:
     plan: Plan = healthy
     extensions: tuple[str, ...] = EXTENSIONS
     lax: bool = False  # ends a message at \n.\n, \r.\r and the like, as vulnerable servers do
+    eager: bool = False  # says 354 though no recipient was accepted (RFC 2920 3.1)
     replies: dict[str, bytes] = field(default_factory=dict)  # RCPT address -> wire reply
 
 
@@ -100,7 +101,9 @@ class Session:
             "NOOP": lambda _line: self._say(b"250 2.0.0 OK\r\n"),
             "QUIT": self._quit,
         }
-        self._clear()
+        self._sender: str | None = None
+        self._parameters: tuple[str, ...] = ()
+        self._recipients: list[tuple[str, tuple[str, ...]]] = []
 
     def run(self) -> None:
         """Serve until either side ends it."""
@@ -258,7 +261,7 @@ class Session:
             self._recipients.append((address, parameters))
 
     def _data(self, _line: str) -> None:
-        if not self._recipients:
+        if not self._recipients and not self._shared.settings.eager:
             self._say(b"554 5.5.1 No valid recipients\r\n")
             return
         if not self._step(Stage.DATA, b"354 Go ahead\r\n").startswith(b"354"):
@@ -266,6 +269,10 @@ class Session:
         self.in_body = True
         body = self._body()
         self.in_body = False
+        if not self._recipients:
+            self._clear()
+            self._say(b"554 5.5.1 No valid recipients\r\n")
+            return
         message = Received(
             self._sender or "", self._parameters, tuple(self._recipients), body, accepted=False
         )
@@ -307,9 +314,9 @@ class Session:
         raise GoneError
 
     def _clear(self) -> None:
-        self._sender: str | None = None
-        self._parameters: tuple[str, ...] = ()
-        self._recipients: list[tuple[str, tuple[str, ...]]] = []
+        self._sender = None
+        self._parameters = ()
+        self._recipients = []
 
     # Bytes
 

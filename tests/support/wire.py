@@ -1,4 +1,4 @@
-"""A raw SMTP client: it sends the bytes it is given and reads whole replies.
+r"""A raw SMTP client: it sends the bytes it is given and reads whole replies.
 
 Tests read as transcripts. `Client.run` takes a script of lines:
 
@@ -8,7 +8,7 @@ Tests read as transcripts. `Client.run` takes a script of lines:
     S: 250-...  one line of a multi-line reply, when each line matters
     S: EOF      the server has closed the connection
 
-Backslash escapes (`\\r`, `\\n`, `\\0`, `\\x80`) work in C: and X: lines.
+Backslash escapes (`\r`, `\n`, `\0`, `\x80`) work in C: and X: lines.
 A pattern with a space after its code is compared with the last line of a multi-line reply.
 """
 
@@ -48,7 +48,7 @@ class Reply:
     def enhanced(self) -> str:
         """The enhanced status code (RFC 3463), or an empty string."""
         word = self.text.split(" ", 1)[0]
-        return word if word.count(".") == 2 and word.replace(".", "").isdigit() else ""  # noqa: PLR2004
+        return word if word.count(".") == 2 and word.replace(".", "").isdigit() else ""
 
     def __str__(self) -> str:
         return " / ".join(self.lines)
@@ -134,14 +134,14 @@ class Client:
         """One transaction, step by step: the first refusal, or the reply to the final dot."""
         for line in (f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{it}>" for it in to), "DATA"):
             reply = self.cmd(line)
-            if reply.code >= 400:  # noqa: PLR2004
+            if reply.code >= 400:
                 return reply
         return self.body(message)
 
     def starttls(self, context: ssl.SSLContext, hostname: str = "localhost") -> None:
         """Say STARTTLS and go over to TLS; it must be accepted."""
         reply = self.cmd("STARTTLS")
-        if reply.code != 220:  # noqa: PLR2004
+        if reply.code != 220:
             message = f"STARTTLS refused: {reply}"
             raise AssertionError(message)
         self.sock = context.wrap_socket(self.sock, server_hostname=hostname)
@@ -155,15 +155,14 @@ class Client:
 
     def run(self, script: str) -> None:
         """Play a script (see the module's text). Raises AssertionError with the transcript."""
-        expected: Reply | None = None
-        position = 0
         outgoing = bytearray()
-        for kind, text in _script(script):
+        pending: list[str] = []  # lines of a multi-line reply that the script names one by one
+        for kind, text in [*_script(script), ("X", "")]:
             if kind != "S":
-                if expected is not None:
-                    self._all_lines_named(expected, position)
-                    expected = None
-                self.transcript.append(f"{kind}: {text}")
+                if pending:
+                    self._fail(f"the line {pending[0]!r} in the script")
+                if text:
+                    self.transcript.append(f"{kind}: {text}")
                 outgoing += _unescape(text) + (b"\r\n" if kind == "C" else b"")
                 continue
             if outgoing:
@@ -172,26 +171,23 @@ class Client:
             if text == "EOF":
                 if not self.at_end():
                     self._fail("the server to close")
-                continue
-            if expected is None:
-                expected, position = self.reply(), 0
-            by_line = position > 0 or text[_CODE_END : _CODE_END + 1] == "-"
-            actual = expected.lines[position] if by_line else expected.lines[-1]
-            if not _matches(text, actual):
-                self._fail(text)
-            position += 1
-            if not by_line or position == len(expected.lines):
-                expected = None
+            else:
+                pending = self._expect(text, pending)
         if outgoing:
             self.send(bytes(outgoing))
+
+    def _expect(self, pattern: str, pending: list[str]) -> list[str]:
+        """Match one S: line; returns the lines of the reply that are still to be named."""
+        if not pending:
+            lines = list(self.reply().lines)
+            pending = lines if pattern[_CODE_END : _CODE_END + 1] == "-" else lines[-1:]
+        if not _matches(pattern, pending[0]):
+            self._fail(pattern)
+        return pending[1:]
 
     def close(self) -> None:
         """Close without QUIT."""
         self.sock.close()
-
-    def _all_lines_named(self, reply: Reply, position: int) -> None:
-        if position < len(reply.lines):
-            self._fail(f"no line after line {position} of the reply")
 
     def _fail(self, wanted: str) -> None:
         said = "\n".join(self.transcript)

@@ -1,0 +1,221 @@
+"""The command dialogue towards the application: order, syntax, limits (RFC 5321 4.1, 4.3)."""
+
+import pytest
+
+from tests.support.presend import Presend
+from tests.support.upstream import Upstream
+from tests.support.wire import Client
+
+
+def test_ehlo_names_what_is_offered(presend: Presend) -> None:
+    with Client(presend.smtp_port) as client:
+        assert str(client.reply()).startswith("220 relay.example ")
+        offered = client.cmd("EHLO app.example").lines
+    keywords = {line[4:].split(" ", 1)[0] for line in offered[1:]}
+    assert keywords == {
+        "PIPELINING",
+        "SIZE",
+        "8BITMIME",
+        "SMTPUTF8",
+        "DSN",
+        "ENHANCEDSTATUSCODES",
+        "LIMITS",
+        "CHUNKING",
+    }
+    assert "250-SIZE 67108864" in "\n".join(offered).replace("250 ", "250-")
+    assert any("LIMITS" in line and "RCPTMAX=1000" in line for line in offered)
+
+
+def test_a_whole_session(client: Client, upstream: Upstream) -> None:
+    client.run("""
+        C: MAIL FROM:<news@app.example>
+        S: 250 2.1.0 ...
+        C: RCPT TO:<ann@example.com>
+        S: 250 2.1.5 ...
+        C: DATA
+        S: 354 ...
+        X: Subject: hi\\r\\n\\r\\n..dot\\r\\n.\\r\\n
+        S: 250 ...
+        C: QUIT
+        S: 221 2.0.0 ...
+        S: EOF
+    """)
+    (message,) = upstream.accepted
+    assert (message.sender, message.addresses) == ("news@app.example", ["ann@example.com"])
+    assert message.body.endswith(b"Subject: hi\r\n\r\n.dot\r\n")
+
+
+def test_helo_is_enough(presend: Presend, upstream: Upstream) -> None:
+    with Client(presend.smtp_port) as client:
+        client.run("""
+            S: 220 ...
+            C: HELO app.example
+            S: 250 ...
+        """)
+        assert client.transact().code == 250
+    assert len(upstream.accepted) == 1
+
+
+def test_commands_in_the_wrong_order(client: Client) -> None:
+    client.run("""
+        C: RCPT TO:<ann@example.com>
+        S: 503 5.5.1 ...
+        C: DATA
+        S: 503 5.5.1 ...
+        C: MAIL FROM:<news@app.example>
+        S: 250 2.1.0 ...
+        C: MAIL FROM:<other@app.example>
+        S: 503 5.5.1 ...
+        C: DATA
+        S: 503 5.5.1 ...
+        C: RCPT TO:<ann@example.com>
+        S: 250 2.1.5 ...
+        C: RSET
+        S: 250 2.0.0 ...
+        C: RCPT TO:<ann@example.com>
+        S: 503 5.5.1 ...
+    """)
+
+
+def test_mail_before_ehlo(presend: Presend) -> None:
+    with Client(presend.smtp_port) as client:
+        client.run("""
+            S: 220 ...
+            C: MAIL FROM:<news@app.example>
+            S: 503 5.5.1 ...
+        """)
+
+
+def test_ehlo_in_a_transaction_resets_it(client: Client) -> None:
+    client.run("""
+        C: MAIL FROM:<news@app.example>
+        S: 250 2.1.0 ...
+        C: EHLO app.example
+        S: 250 ...
+        C: RCPT TO:<ann@example.com>
+        S: 503 5.5.1 ...
+        C: MAIL FROM:<news@app.example>
+        S: 250 2.1.0 ...
+    """)
+
+
+def test_commands_that_need_no_transaction(client: Client) -> None:
+    client.run("""
+        C: NOOP
+        S: 250 2.0.0 ...
+        C: noop with words
+        S: 250 2.0.0 ...
+        C: RSET
+        S: 250 2.0.0 ...
+        C: VRFY ann
+        S: 252 2...
+        C: HELP
+        S: 2...
+        C: TURN
+        S: 500 5.5.2 ...
+    """)
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("MAIL", 501),
+        ("MAIL FROM:", 501),
+        ("MAIL FROM:news@app.example", 501),
+        ("MAIL FROM:<news@app.example", 501),
+        ("MAIL TO:<news@app.example>", 501),
+        ("MAIL FROM:<news@app.example> SIZE=many", 501),
+        ("MAIL FROM:<news@app.example> BODY=9BIT", 501),
+        ("MAIL FROM:<news@app.example> RET=SOME", 501),
+        ("MAIL FROM:<news@app.example> SIZE=1 SIZE=2", 501),
+        ("MAIL FROM:<news@app.example> COLOUR=blue", 555),
+        ("DATA now", 501),
+        ("BDAT", 501),
+        ("BDAT ten", 501),
+        ("EHLO", 501),
+    ],
+)
+def test_wrong_arguments(client: Client, command: str, code: int) -> None:
+    reply = client.cmd(command)
+    assert (reply.code, reply.enhanced[:2]) == (code, "5.")
+    assert client.cmd("NOOP").code == 250
+
+
+@pytest.mark.parametrize(
+    ("sender", "reply"),
+    [
+        ("no-domain", "553 5.1.7 "),
+        ("a..b@app.example", "553 5.1.7 "),
+        ("us er@app.example", "553 5.1.7 "),
+        ("a@-bad-.example", "553 5.1.7 "),
+    ],
+)
+def test_bad_sender_syntax(client: Client, sender: str, reply: str) -> None:
+    assert str(client.cmd(f"MAIL FROM:<{sender}>")).startswith(reply)
+    assert client.transact().code == 250
+
+
+def test_expn_tells_nothing(client: Client) -> None:
+    assert client.cmd("EXPN staff").code in {252, 502}
+
+
+def test_starttls_that_was_not_offered(client: Client) -> None:
+    assert client.cmd("STARTTLS").code in {500, 502, 503}
+
+
+def test_a_command_line_may_be_512_octets_and_no_longer(client: Client) -> None:
+    longest = "NOOP ".ljust(510, "x")  # CRLF counts (RFC 5321 4.5.3.1.4)
+    assert client.cmd(longest).code == 250
+    assert str(client.cmd(longest + "x")).startswith("500 5.5.2 ")
+    assert client.transact().code == 250
+
+
+def test_extensions_widen_the_limit_of_mail_and_rcpt(client: Client) -> None:
+    # RFC 3461 4 adds 500 octets to each for DSN.
+    client.run(f"""
+        C: MAIL FROM:<news@app.example> SIZE=100 BODY=8BITMIME RET=HDRS ENVID={"e" * 100}
+        S: 250 2.1.0 ...
+        C: RCPT TO:<ann@example.com> NOTIFY=FAILURE ORCPT=rfc822;{"o" * 480}
+        S: 250 2.1.5 ...
+        C: RCPT TO:<bob@example.com> ORCPT=rfc822;{"o" * 1100}
+        S: 500 5.5.2 ...
+        C: RSET
+        S: 250 2.0.0 ...
+    """)
+
+
+def test_a_line_without_end_is_refused_in_bounded_memory(presend: Presend, client: Client) -> None:
+    before = presend.rss()
+    for _ in range(256):
+        client.send(b"x" * 65536)
+    client.send(b"\r\n")
+    assert str(client.reply()).startswith("500 5.5.2 ")
+    assert client.cmd("NOOP").code == 250
+    assert presend.rss() - before < 8 * 1024 * 1024
+
+
+@pytest.mark.parametrize("line", [b"NOOP\n", b"NO\rOP\r\n", b"NO\0OP\r\n", b"NOOP\xff\xfe\r\n"])
+def test_odd_bytes_in_a_command(client: Client, line: bytes) -> None:
+    client.send(line)
+    if not line.endswith(b"\r\n"):
+        client.send(b"\r\n")
+    reply = client.reply()
+    assert reply.code in {500, 501} or (reply.code == 250 and b"\xff" in line)
+    assert client.cmd("NOOP").code == 250
+
+
+def test_ten_bad_commands_end_the_session(client: Client, presend: Presend) -> None:
+    replies = [client.cmd("BOGUS") for _ in range(10)]
+    assert [it.code for it in replies[:9]] == [500] * 9
+    last = replies[9] if replies[9].code == 421 else client.reply()
+    assert last.code == 421
+    assert client.at_end()
+    with Client.greeted(presend.smtp_port) as other:
+        assert other.cmd("NOOP").code == 250
+
+
+def test_bytes_after_quit_are_ignored(client: Client, upstream: Upstream) -> None:
+    client.send(b"QUIT\r\nMAIL FROM:<news@app.example>\r\n")
+    assert client.reply().code == 221
+    assert client.at_end()
+    assert not upstream.received
