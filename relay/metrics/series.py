@@ -82,17 +82,22 @@ class Histogram:
 
 
 class Histograms:
-    """A family of histograms, one for each value of one label, and one for OTHER."""
+    """A family of histograms, one for each value of one label that was seen, and OTHER."""
 
-    __slots__ = ("_children",)
+    __slots__ = ("_allowed", "_bounds", "_children")
 
     def __init__(self, allowed: Iterable[str], bounds: Sequence[float]) -> None:
-        self._children = {value: Histogram(bounds) for value in (*allowed, OTHER)}
+        self._allowed = frozenset(allowed)
+        self._bounds = bounds
+        self._children: dict[str, Histogram] = {}
 
     def observe(self, label: str, value: float) -> None:
         """Count one observation for a label value."""
         child = self._children.get(label)
-        (child if child is not None else self._children[OTHER]).observe(value)
+        if child is None:
+            known = label if label in self._allowed else OTHER
+            child = self._children.setdefault(known, Histogram(self._bounds))
+        child.observe(value)
 
     def items(self) -> Iterator[tuple[tuple[str, ...], Histogram]]:
         """Yield the label value of each histogram and the histogram."""

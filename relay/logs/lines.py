@@ -1,0 +1,69 @@
+"""The shape of a log line: JSON for machines, `key=value` for eyes.
+
+Both escape everything but printable ASCII, so no field can begin a line of its own or move a
+terminal's cursor.
+"""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from json.encoder import encode_basestring_ascii
+from typing import Final, Literal, TypeAlias
+
+Format: TypeAlias = Literal["json", "text"]
+Render: TypeAlias = Callable[[str, Sequence[object]], str]
+"""Makes a line of a time stamp and the values, already quoted, of the fields."""
+
+_PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]+")
+"""Printable ASCII without blank, quote, equals sign and backslash."""
+
+
+class Lines:
+    """Makes lines of one format for one campaign."""
+
+    __slots__ = ("_campaign", "_json", "_second", "_text", "quote")
+
+    def __init__(self, form: Format, campaign: str) -> None:
+        self._json = form == "json"
+        self._campaign = campaign
+        self._second = -1
+        self._text = ""
+        self.quote: Callable[[str], str] = encode_basestring_ascii if self._json else _quote_text
+        """Quotes a string as a value of this format."""
+
+    def quote_list(self, values: Sequence[str]) -> str:
+        """Quote a list of strings as one value."""
+        if self._json:
+            return f"[{','.join(map(self.quote, values))}]"
+        return self.quote(",".join(values))
+
+    def stamp(self, seconds: float) -> str:
+        """Return seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
+        second, milliseconds = divmod(int(seconds * 1000), 1000)
+        if second != self._second:
+            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second
+        return f"{self._text}.{milliseconds:03d}Z"
+
+    def shape(self, level: str, event: str, names: Sequence[str]) -> Render:
+        """Return what makes lines of one kind: `ts`, `level`, `event`, `campaign`, then names."""
+        if self._json:
+            fields = "".join(f',"{name}":%s' for name in names)
+            campaign = self.quote(self._campaign).replace("%", "%%")
+            template = (
+                f'{{"ts":"%s","level":"{level}","event":"{event}","campaign":{campaign}{fields}}}\n'
+            )
+            return lambda stamp, values: template % (stamp, *values)
+
+        start = f"{level} {event} campaign={self.quote(self._campaign)}"
+
+        def render(stamp: str, values: Sequence[object]) -> str:
+            pairs = (f" {name}={value}" for name, value in zip(names, values, strict=True) if value)
+            return f"{stamp} {start}{''.join(pairs)}\n"
+
+        return render
+
+
+def _quote_text(value: str) -> str:
+    """Leave a plain word alone, and an empty value empty; escape the rest as JSON does."""
+    return value if not value or _PLAIN.fullmatch(value) else encode_basestring_ascii(value)
