@@ -1,7 +1,7 @@
 # Every target does its own set-up: Python 3.11 or newer and make are all a machine needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts dependencies check format clean
+.PHONY: help run test lint types contracts dependencies check bench format clean
 
 BIN := .venv/bin
 SYNCED := .venv/.synced
@@ -15,7 +15,7 @@ run: $(SYNCED) ## start a relay to try: SMTP on 127.0.0.1:2525, mail kept in a M
 
 test: $(SYNCED) ## run the tests; as root on Debian, install the server programs they use
 	@.ci/programs
-	$(BIN)/python $(if $(COVERAGE),-m coverage run) $(PYTEST)
+	$(BIN)/python $(strip $(if $(COVERAGE),-m coverage run) $(PYTEST))
 
 lint: $(SYNCED) ## ruff: rules and format
 	$(BIN)/ruff check
@@ -31,6 +31,9 @@ dependencies: $(SYNCED) ## what is imported is declared, and the other way round
 	$(BIN)/deptry .
 
 check: lint types contracts dependencies test ## all of the above
+
+bench: $(SYNCED) ## measure speed and memory beside other relays: ten minutes, root on Debian
+	$(BIN)/python -m tests.bench $(ARGS)
 
 format: $(SYNCED) ## put the code in shape
 	$(BIN)/ruff check --fix

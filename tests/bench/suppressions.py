@@ -1,0 +1,101 @@
+"""A suppression list of ten million rows: what a lookup costs, and what a start costs."""
+
+import contextlib
+import hashlib
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from relay.stores import open_store
+from tests.bench import figures, presend
+from tests.bench.figures import Figure, Unit
+from tests.bench.rig import Rig
+from tests.bench.servers import domain
+from validators.address import Address, parse
+from validators.checks.suppression import Kind, Suppression, SuppressionReason
+
+ROWS = 10_000_000
+LOOKUPS = 20_000
+STARTS = 5
+
+
+def entries(rows: int) -> Iterator[Suppression]:
+    """Yield the rows."""
+    reason, created = SuppressionReason.HARD_BOUNCE, time.time()
+    for number in range(rows):
+        address = f"gone{number}@{domain(number)}"
+        yield Suppression(Kind.ADDRESS, address, "all", reason, "bench", created, None)
+
+
+def built(cache: Path, rows: int) -> Path:
+    """Build the store once; it is kept until the code of the stores changes."""
+    code = "".join(
+        path.read_text() for path in sorted(Path("relay/stores").rglob("*.py"))
+    )  # a changed layout makes a changed name
+    mark = hashlib.sha256(code.encode()).hexdigest()[:12]
+    kept = cache / f"suppressions-{rows}-{mark}.db"
+    if not kept.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        for old in cache.glob(f"suppressions-{rows}-*.db*"):
+            old.unlink()
+        making = kept.with_suffix(".making")
+        making.unlink(missing_ok=True)
+        with contextlib.closing(
+            open_store(f"sqlite://{making.resolve()}", campaign="bench")
+        ) as store:
+            store.import_entries(entries(rows))
+        making.rename(kept)
+    return kept
+
+
+def addresses(rows: int) -> list[Address]:
+    """Return recipients, half of them on the list."""
+    chosen = random.Random(3)  # noqa: S311 - nothing to guess, and the same in every run
+    found: list[Address] = []
+    for turn in range(LOOKUPS):
+        number = chosen.randrange(rows)
+        parsed = parse(f"{'gone' if turn % 2 else 'here'}{number}@{domain(number)}")
+        if isinstance(parsed, Address):
+            found.append(parsed)
+    return found
+
+
+def lookups(store_file: Path, rows: int) -> list[float]:
+    """Look recipients up one by one; returns the sorted seconds of each."""
+    taken: list[float] = []
+    with contextlib.closing(
+        open_store(f"sqlite://{store_file.resolve()}", campaign="bench")
+    ) as store:
+        store.refresh()
+        for address in addresses(rows):
+            started = time.perf_counter()
+            store.find([address])
+            taken.append(time.perf_counter() - started)
+    return sorted(taken)
+
+
+def start_seconds(rig: Rig, name: str, store: Path | None) -> float:
+    """Start a presend and stop it; returns the seconds until it listened."""
+    place = {"PRESEND_STORE": f"sqlite://{store.resolve()}"} if store else {}
+    started = time.perf_counter()
+    with presend.started(rig.base / name, f"smtp://127.0.0.1:{rig.sink}", rig.dns, None, place):
+        return time.perf_counter() - started
+
+
+def suppression(rig: Rig, *, quick: bool) -> Iterator[Figure]:
+    """Measure lookups in a large list, and presend's start with and without it."""
+    rows, starts = (100_000, 1) if quick else (ROWS, STARTS)
+    store = built(rig.cache, rows)
+    taken = lookups(store, rows)
+    yield Figure("suppression", "rows", rows, Unit.COUNT)
+    for name, share in (("p50 of a lookup", 0.5), (figures.LOOKUP, 0.99)):
+        yield Figure("suppression", name, taken[int(len(taken) * share)] * 1e6, Unit.MICROSECONDS)
+    pairs = [
+        (start_seconds(rig, f"with{turn}", store), start_seconds(rig, f"without{turn}", None))
+        for turn in range(starts)
+    ]
+    with_list, without = (statistics.median(each) for each in zip(*pairs, strict=True))
+    yield Figure("suppression", "start with the list", with_list * 1e3, Unit.MILLISECONDS)
+    yield Figure("suppression", figures.START, with_list / without, Unit.TIMES)
