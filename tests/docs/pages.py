@@ -1,0 +1,120 @@
+"""Reading our own Markdown: tables, links, headings and the transcripts that can be run."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+_FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+_RUN = re.compile(r"^<!-- run(?:: (?P<needs>\w+))? -->$")
+_BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
+
+
+class Transcript(NamedTuple):
+    """A `console` block under a `<!-- run -->` comment: what is typed, and what comes back.
+
+    `needs` is the word after `run:`: what must be running ("dev": `presend serve --dev`), or "".
+    """
+
+    page: str
+    line: int
+    needs: str
+    steps: tuple[tuple[str, str], ...]
+
+
+def pages() -> list[Path]:
+    """Every page, the README first."""
+    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+
+
+def prose(page: Path) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a page outside its fenced blocks, with their numbers."""
+    fence = ""
+    for number, line in enumerate(page.read_text().splitlines(), 1):
+        mark = _FENCE.match(line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and line.strip().startswith(fence):
+            fence = ""
+        elif not fence:
+            yield number, line
+
+
+def links(page: Path) -> Iterator[tuple[int, str]]:
+    """Yield the targets of a page's inline links."""
+    for number, line in prose(page):
+        for target in _LINK.findall(re.sub(r"`[^`]*`", "", line)):
+            yield number, target
+
+
+def anchors(page: Path) -> set[str]:
+    """The fragments that headings of a page answer to, as code hosts make them."""
+    found: set[str] = set()
+    for _, line in prose(page):
+        if line.startswith("#"):
+            title = line.lstrip("#").strip().lower()
+            found.add(re.sub(r"[^\w\- ]", "", title).replace(" ", "-"))
+    return found
+
+
+def rows(page: Path, heading: str) -> list[dict[str, str]]:
+    r"""Return the rows of every table whose first column is headed `heading`, cells by column.
+
+    Backticks round a whole cell are taken off; `\|` is a bar.
+    """
+    found: list[dict[str, str]] = []
+    columns: list[str] = []
+    for _, line in prose(page):
+        if not line.startswith("|"):
+            columns = []
+            continue
+        cells = [_plain(cell) for cell in _BETWEEN_CELLS.split(line.strip())[1:-1]]
+        if not columns:
+            columns = cells
+        elif columns[0] == heading and not set("".join(cells)) <= set("-: "):
+            assert len(cells) == len(columns), f"{page.name}: {line}"
+            found.append(dict(zip(columns, cells, strict=True)))
+    return found
+
+
+def _plain(cell: str) -> str:
+    text = cell.strip().replace("\\|", "|")
+    whole = re.fullmatch(r"`([^`]*)`", text)
+    return whole[1] if whole else text
+
+
+def transcripts(page: Path) -> Iterator[Transcript]:
+    """Yield the blocks of a page that are to be run."""
+    lines = iter(enumerate(page.read_text().splitlines(), 1))
+    for number, line in lines:
+        mark = _RUN.match(line)
+        if not mark:
+            continue
+        _, opening = next(lines)
+        assert opening == "```console", f"{page.name}:{number}: not followed by a console block"
+        block: list[str] = []
+        for _, text in lines:
+            if text == "```":
+                break
+            block.append(text)
+        yield Transcript(page.name, number, mark["needs"] or "", _steps(block))
+
+
+def _steps(block: list[str]) -> tuple[tuple[str, str], ...]:
+    """Split a block at its `$ ` lines; a backslash at a line's end goes on with the next one."""
+    steps: list[tuple[str, list[str]]] = []
+    typing = False
+    for line in block:
+        if line.startswith("$ "):
+            steps.append((line[2:], []))
+        elif typing:
+            command, output = steps[-1]
+            steps[-1] = (f"{command}\n{line}", output)
+        else:
+            steps[-1][1].append(line)
+        typing = (typing or line.startswith("$ ")) and line.endswith("\\")
+    return tuple((command, "\n".join(output)) for command, output in steps)
