@@ -57,8 +57,11 @@ class Reply:
 class Client:
     """One SMTP connection over a blocking socket with a bound on every read."""
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", timeout: float = _TIMEOUT) -> None:
-        self.sock: socket.socket = socket.create_connection((host, port), timeout)
+    def __init__(
+        self, port: int, *, host: str = "127.0.0.1", source: str = "", timeout: float = _TIMEOUT
+    ) -> None:
+        origin = (source, 0) if source else None
+        self.sock = socket.create_connection((host, port), timeout, origin)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.transcript: list[str] = []
         self._buffer = bytearray()

@@ -119,7 +119,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     with contextlib.ExitStack() as stack:
 
         def run(*upstreams: Upstream, directory: Path | None = None, **settings: str) -> Presend:
-            given = {"PRESEND_UPSTREAM": ",".join(it.url() for it in upstreams)} if upstreams else {}
+            given = (
+                {"PRESEND_UPSTREAM": ",".join(it.url() for it in upstreams)} if upstreams else {}
+            )
             given |= {f"PRESEND_{name}": value for name, value in settings.items()}
             return stack.enter_context(Presend(directory or tmp_path, given))
 

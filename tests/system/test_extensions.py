@@ -47,7 +47,10 @@ def test_smtputf8_passes_through(client: Client, upstream: Upstream) -> None:
         S: 250 ...
     """)
     message = upstream.accepted[0]
-    assert (message.sender, message.addresses) == ("n\u00e9ws@app.example", ["\u7528\u6237@example.com"])
+    assert (message.sender, message.addresses) == (
+        "n\u00e9ws@app.example",
+        ["\u7528\u6237@example.com"],
+    )
     assert "SMTPUTF8" in message.parameters
 
 

@@ -9,10 +9,6 @@ from tests.support.presend import Presend, Start
 from tests.support.upstream import Upstream
 from tests.support.wire import Client, envelope
 
-RECEIVED = re.compile(
-    rb"Received: from app\.example \(.*127\.0\.0\.1.*\)\r?\n?.*\r\n(?:[ \t].*\r\n)*", re.ASCII
-)
-
 
 def split(body: bytes) -> tuple[bytes, bytes]:
     """The header that presend put in front, and the rest."""
@@ -31,7 +27,7 @@ MESSAGES = {
     "dot-first": b".\r\n",
     "blank-lines": b"Subject: x\r\n\r\n\r\n\r\n\r\n",
     "8bit": b"Subject: \xc3\xa9\r\n\r\n\xff\xfe\x80\r\n",
-    "controls": bytes(set(range(1, 256)) - {10, 13}) + b"\r\n",
+    "controls": bytes(it for it in range(1, 256) if it not in {10, 13}) + b"\r\n",
     "long-line": b"Subject: x\r\n\r\n" + b"x" * 998 + b"\r\n",
     "folded": b"Subject: a\r\n b\r\n\tc\r\n\r\n",
     "trailing-space": b"Subject: x \r\n\r\nline \t \r\n",
@@ -56,7 +52,7 @@ def test_no_octet_changes(client: Client, upstream: Upstream, message: bytes) ->
 def test_no_octet_changes_however_it_is_cut(client: Client, upstream: Upstream) -> None:
     seed = random.randrange(2**32)
     rng = random.Random(seed)
-    pieces = [b"\r\n", b".", b"\r\n.", b"x", b"y" * 70, b"\xff", b" "]
+    pieces = [b"\r\n", b".", b"\r\n.", b"x", b"y" * 10, b"\xff", b" "]
     message = b"Subject: x\r\n\r\n" + b"".join(rng.choices(pieces, k=20_000)) + b"\r\n"
     data = (b"\r\n" + message).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n"
     client.pipeline(*envelope())
@@ -141,7 +137,7 @@ def test_over_the_limit_while_streaming(start: Start, upstream: Upstream) -> Non
             reply = client.reply()
             assert (reply.code, reply.enhanced) == (552, "5.3.4")
             assert not upstream.received
-        assert client.transact(b"x" * 97_998 + b"\r\n").code == 250
+        assert client.transact(line * 1200).code == 250
     assert len(upstream.accepted) == 1
 
 

@@ -18,7 +18,11 @@ def test_a_group_of_twenty_recipients(client: Client, upstream: Upstream) -> Non
     before = session.turns
     to = [f"{'550-' if i % 3 == 0 else ''}r{i}@example.com" for i in range(20)]
     replies = client.pipeline(*envelope(to))
-    assert [it.code for it in replies] == [250, *(550 if i % 3 == 0 else 250 for i in range(20)), 354]
+    assert [it.code for it in replies] == [
+        250,
+        *(550 if i % 3 == 0 else 250 for i in range(20)),
+        354,
+    ]
     for address, reply in zip(to, replies[1:-1], strict=True):
         assert reply.code == 250 or f"<{address}>" in reply.text
     assert session.turns - before <= 2  # MAIL and RCPTs, then DATA: two round trips at most

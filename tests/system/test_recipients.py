@@ -7,11 +7,12 @@ from tests.support.upstream import Upstream
 from tests.support.wire import Client
 
 
-
 def test_the_upstreams_refusal_reaches_that_recipient_alone(
     client: Client, upstream: Upstream
 ) -> None:
-    upstream.settings.replies["gone@example.com"] = b"550 5.1.1 <gone@example.com>: who? (x\xc3\xa9)\r\n"
+    upstream.settings.replies["gone@example.com"] = (
+        b"550 5.1.1 <gone@example.com>: who? (x\xc3\xa9)\r\n"
+    )
     client.run("""
         C: MAIL FROM:<news@app.example>
         S: 250 2.1.0 ...
@@ -142,7 +143,9 @@ def test_bad_recipient_syntax(client: Client, upstream: Upstream, recipient: str
     assert not any(recipient in line for line in upstream.commands if recipient)
 
 
-@pytest.mark.parametrize("command", ["RCPT TO:ann@example.com", "RCPT TO:", "RCPT", "RCPT FROM:<a@b>"])
+@pytest.mark.parametrize(
+    "command", ["RCPT TO:ann@example.com", "RCPT TO:", "RCPT", "RCPT FROM:<a@b>"]
+)
 def test_rcpt_without_a_path(client: Client, command: str) -> None:
     client.cmd("MAIL FROM:<news@app.example>")
     assert client.cmd(command).code == 501

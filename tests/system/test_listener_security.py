@@ -1,0 +1,227 @@
+"""Who may use the relay: STARTTLS and AUTH towards the application, and the client networks."""
+
+import base64
+from pathlib import Path
+
+import pytest
+
+from tests.support.certs import Certificates
+from tests.support.presend import Presend, Start, command
+from tests.support.upstream import Upstream
+from tests.support.wire import Client
+
+USER, PASSWORD = "app", "app-secret"
+
+
+def plain(user: str = USER, password: str = PASSWORD) -> str:
+    """The initial response of AUTH PLAIN (RFC 4616)."""
+    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
+def encoded(text: str) -> str:
+    """Base64, as AUTH LOGIN wants it."""
+    return base64.b64encode(text.encode()).decode()
+
+
+def with_tls(start: Start, upstream: Upstream, certs: Certificates, **settings: str) -> Presend:
+    """A presend that offers STARTTLS."""
+    return start(
+        upstream,
+        TLS__CERT_FILE=str(certs.cert_file),
+        TLS__KEY_FILE=str(certs.key_file),
+        **settings,
+    )
+
+
+def with_auth(start: Start, upstream: Upstream, **settings: str) -> Presend:
+    """A presend that requires AUTH."""
+    return start(upstream, AUTH__USERNAME=USER, AUTH__PASSWORD=PASSWORD, **settings)
+
+
+def test_starttls(start: Start, upstream: Upstream, certificates: Certificates) -> None:
+    presend = with_tls(start, upstream, certificates, TLS__REQUIRED="true")
+    with Client.greeted(presend.smtp_port) as client:
+        client.run("""
+            C: MAIL FROM:<news@app.example>
+            S: 530 5.7.0 ...
+            C: STARTTLS now
+            S: 501 5...
+        """)
+        client.starttls(certificates.client())
+        # RFC 3207 4.2: the server forgets what it learned in clear.
+        assert client.cmd("MAIL FROM:<news@app.example>").code == 503
+        offered = client.cmd("EHLO app.example").lines
+        assert not any("STARTTLS" in line for line in offered)
+        assert client.transact().code == 250
+        assert client.cmd("STARTTLS").code in {500, 502, 503}
+    assert b"with ESMTPS id" in b" ".join(upstream.accepted[0].body.split())
+
+
+def test_commands_injected_before_tls_are_dropped(
+    start: Start, upstream: Upstream, certificates: Certificates
+) -> None:
+    # CVE-2011-0411: what was pipelined behind STARTTLS in clear must not run under TLS.
+    presend = with_tls(start, upstream, certificates)
+    with Client.greeted(presend.smtp_port) as client:
+        client.send(b"STARTTLS\r\nMAIL FROM:<evil@app.example>\r\nRCPT TO:<eve@example.com>\r\n")
+        try:
+            assert client.reply().code == 220
+            client.sock = certificates.client().wrap_socket(
+                client.sock, server_hostname="localhost"
+            )
+            assert client.cmd("EHLO app.example").code == 250
+            assert client.cmd("RCPT TO:<ann@example.com>").code == 503
+        except OSError:
+            pass  # refusing the handshake is as good
+    assert not any("evil" in line for line in upstream.commands)
+
+
+def test_a_failed_handshake_ends_that_session_only(
+    start: Start, upstream: Upstream, certificates: Certificates
+) -> None:
+    presend = with_tls(start, upstream, certificates)
+    with Client.greeted(presend.smtp_port) as client:
+        assert client.cmd("STARTTLS").code == 220
+        client.send(b"EHLO this is no handshake\r\n\r\n")
+        try:
+            while client.sock.recv(4096):
+                pass
+        except ConnectionError:
+            pass
+    with Client.greeted(presend.smtp_port) as client:
+        assert client.transact().code == 250
+
+
+@pytest.mark.parametrize(
+    "settings", [{"TLS__CERT_FILE": "/nowhere/cert.pem"}, {"TLS__REQUIRED": "1"}]
+)
+def test_certificate_files_that_cannot_be_used_stop_the_start(
+    tmp_path: Path, upstream: Upstream, settings: dict[str, str]
+) -> None:
+    given = {f"PRESEND_{name}": value for name, value in settings.items()}
+    given["PRESEND_UPSTREAM"] = upstream.url()
+    done = command("serve", directory=tmp_path, settings=given)
+    assert done.returncode == 2
+    assert "tls" in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_auth_is_required(start: Start, upstream: Upstream) -> None:
+    presend = with_auth(start, upstream)
+    with Client(presend.smtp_port) as client:
+        client.reply()
+        offered = client.cmd("EHLO app.example").lines
+        assert any(line[4:] == "AUTH PLAIN LOGIN" for line in offered)
+        client.run(f"""
+            C: MAIL FROM:<news@app.example>
+            S: 530 5.7.0 ...
+            C: AUTH PLAIN {plain(password="wrong")}
+            S: 535 5.7.8 ...
+            C: AUTH PLAIN {plain(user="other")}
+            S: 535 5.7.8 ...
+            C: MAIL FROM:<news@app.example>
+            S: 530 5.7.0 ...
+            C: AUTH CRAM-MD5
+            S: 504 5...
+            C: AUTH PLAIN !!!
+            S: 501 5...
+            C: AUTH PLAIN {plain()}
+            S: 235 2.7.0 ...
+            C: AUTH PLAIN {plain()}
+            S: 503 5.5.1 ...
+        """)
+        assert client.transact().code == 250
+    assert b"with ESMTPA id" in b" ".join(upstream.accepted[0].body.split())
+    assert PASSWORD not in presend.log
+    assert plain() not in presend.log
+
+
+def test_auth_login_and_continuations(start: Start, upstream: Upstream) -> None:
+    presend = with_auth(start, upstream)
+    with Client.greeted(presend.smtp_port) as client:
+        client.run(f"""
+            C: AUTH LOGIN
+            S: 334 VXNlcm5hbWU6
+            C: {encoded(USER)}
+            S: 334 UGFzc3dvcmQ6
+            C: {encoded("wrong")}
+            S: 535 5.7.8 ...
+            C: AUTH PLAIN
+            S: 334 ...
+            C: *
+            S: 501 5.7.0 ...
+            C: AUTH LOGIN
+            S: 334 ...
+            C: {encoded(USER)}
+            S: 334 ...
+            C: {encoded(PASSWORD)}
+            S: 235 2.7.0 ...
+        """)
+        assert client.transact().code == 250
+    with Client.greeted(presend.smtp_port) as client:
+        client.run(f"""
+            C: AUTH PLAIN
+            S: 334 ...
+            C: {plain()}
+            S: 235 2.7.0 ...
+        """)
+
+
+def test_guessing_passwords_ends_the_session(start: Start, upstream: Upstream) -> None:
+    presend = with_auth(start, upstream)
+    with Client.greeted(presend.smtp_port) as client:
+        codes = []
+        while len(codes) < 50 and (not codes or codes[-1] != 421):
+            codes.append(client.cmd(f"AUTH PLAIN {plain(password='wrong')}").code)
+            if codes.count(535) >= 10 and codes[-1] != 421:
+                codes.append(client.reply().code)
+        assert codes[-1] == 421
+
+
+def refused(client: Client) -> None:
+    """The session gets 554 or 550 5.7.1 at the banner, and no more."""
+    reply = client.reply()
+    assert reply.code in {550, 554}
+    assert reply.enhanced == "5.7.1"
+    assert client.at_end()
+
+
+def test_a_client_outside_the_allowed_networks(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream, ALLOW_CLIENTS="127.0.0.1/32,10.0.0.0/8")
+    with Client(presend.smtp_port, source="127.0.0.2") as client:
+        refused(client)
+    with Client.greeted(presend.smtp_port) as client:
+        assert client.transact().code == 250
+    assert presend.metric("presend_sessions_refused_total", cause="client") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        ({"PRESEND_LISTEN": "0.0.0.0:0"}, "ALLOW_CLIENTS"),
+        ({"PRESEND_LISTEN": "[::]:0"}, "ALLOW_CLIENTS"),
+        ({"PRESEND_LISTEN": "0.0.0.0:0", "PRESEND_ALLOW_CLIENTS": "0.0.0.0/0"}, "ALLOW_CLIENTS"),
+        ({"PRESEND_ALLOW_CLIENTS": "not-a-network"}, "ALLOW_CLIENTS"),
+        ({"PRESEND_UPSTREAM": ""}, "UPSTREAM"),
+        ({"PRESEND_UPSTREAM": "http://127.0.0.1"}, "UPSTREAM"),
+        ({"PRESEND_LIMITS__IDLE": "soon"}, "IDLE"),
+        ({"PRESEND_POLICY__NULL_MX": "ignore"}, "NULL_MX"),
+        ({"PRESEND_POLICY__DNS_UNAVAILABLE": "reject"}, "DNS_UNAVAILABLE"),
+        ({"PRESEND_LISTN": "127.0.0.1:0"}, "PRESEND_LISTEN"),
+        ({"PRESEND_STORE": "mysql://x"}, "STORE"),
+    ],
+)
+def test_wrong_settings_stop_the_start(
+    tmp_path: Path, upstream: Upstream, settings: dict[str, str], key: str
+) -> None:
+    given = {"PRESEND_LISTEN": "127.0.0.1:0", "PRESEND_UPSTREAM": upstream.url(), **settings}
+    done = command("serve", directory=tmp_path, settings=given)
+    assert done.returncode == 2, done.stderr
+    assert key.lower() in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_a_listener_on_every_address_with_an_allow_list(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream, LISTEN="0.0.0.0:0", ALLOW_CLIENTS="127.0.0.0/8")
+    with Client.greeted(presend.smtp_port) as client:
+        assert client.transact().code == 250
