@@ -130,24 +130,27 @@ def measure(load: Load, rig: Rig, rounds: int, limit: float, *, scale: float = 1
     """Run a load's rounds, path after path, until done or `limit` seconds have passed."""
     rates = Rates(load.unit, load.title)
     ready: dict[str, tuple[Send, int]] = {}
-    started = time.monotonic()
     for name, prepare in load.paths:
         try:
             send = prepare(rig)
             send(load.first)
             speed = load.first / send(load.first)
         except (BenchError, OSError) as trouble:
+            if name == "presend":
+                raise  # a peer may be missing, presend may not
             rig.note(f"{load.name}: {name} was not measured: {trouble}")
             continue
         steps = max(1, round(speed * load.seconds * scale / load.step))
         ready[name] = (send, max(steps * load.step, load.first if load.step > 1 else 1))
         rates.rounds[name] = []
+    started = time.monotonic()
     for number in range(rounds):
         for name, (send, messages) in ready.items():
             rates.rounds[name].append(messages / send(messages))
         sys.stderr.write(f"\r{load.name}: round {number + 1} of {rounds} ")
         if time.monotonic() - started > limit:
-            rig.note(f"{load.name}: {number + 1} rounds of {rounds} fitted in the time")
+            if number + 1 < rounds:
+                rig.note(f"{load.name}: {number + 1} of {rounds} rounds fitted in the time")
             break
     sys.stderr.write("\n")
     return rates
