@@ -100,18 +100,19 @@ class EventLog:
 
     def _text(self, text: str) -> str:
         """Quote text that somebody else wrote."""
-        return self._quote(self._mask_text(text)[:LONGEST_TEXT])
+        return self._quote(self._mask_text(text)[:LONGEST_TEXT] if text else "")
 
     def _recipient(self, stamp: str, event: Recipient) -> str:
         quote = self._quote
+        address = self._mask(event.address)
         return self._as_recipient(
             stamp,
             (
                 quote(event.message_id),
-                quote(self._mask(event.address)),
+                quote(address),
                 quote(event.verdict),
                 quote(event.reason),
-                self._text(event.detail.replace(event.address, self._mask(event.address))),
+                self._text(event.detail and event.detail.replace(event.address, address)),
                 self._lines.quote_list(event.observed),
                 event.code,
                 event.upstream_code,

@@ -21,29 +21,35 @@ _PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]+")
 class Lines:
     """Makes lines of one format for one campaign."""
 
-    __slots__ = ("_campaign", "_json", "_second", "_text", "quote")
+    __slots__ = ("_campaign", "_date", "_json", "_milliseconds", "_second", "_stamp", "quote")
 
     def __init__(self, form: Format, campaign: str) -> None:
         self._json = form == "json"
         self._campaign = campaign
-        self._second = -1
-        self._text = ""
+        self._milliseconds = self._second = -1
+        self._date = self._stamp = ""
         self.quote: Callable[[str], str] = encode_basestring_ascii if self._json else _quote_text
         """Quotes a string as a value of this format."""
 
     def quote_list(self, values: Sequence[str]) -> str:
         """Quote a list of strings as one value."""
+        if not values:
+            return "[]" if self._json else ""
         if self._json:
             return f"[{','.join(map(self.quote, values))}]"
         return self.quote(",".join(values))
 
     def stamp(self, seconds: float) -> str:
         """Return seconds since the epoch as RFC 3339 in UTC, to the millisecond."""
-        second, milliseconds = divmod(int(seconds * 1000), 1000)
-        if second != self._second:
-            self._text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-            self._second = second
-        return f"{self._text}.{milliseconds:03d}Z"
+        milliseconds = int(seconds * 1000)
+        if milliseconds != self._milliseconds:
+            self._milliseconds = milliseconds
+            second, rest = divmod(milliseconds, 1000)
+            if second != self._second:
+                self._second = second
+                self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._stamp = f"{self._date}.{rest:03d}Z"
+        return self._stamp
 
     def shape(self, level: str, event: str, names: Sequence[str]) -> Render:
         """Return what makes lines of one kind: `ts`, `level`, `event`, `campaign`, then names."""
