@@ -30,11 +30,11 @@ h2 { font-size: 1rem; margin: 0 0 .5rem; }
 main { display: grid; gap: 1rem; margin-top: 1rem;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); }
 section { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
-  padding: 1rem; }
+  padding: 1rem; overflow-x: auto; }
 .wide { grid-column: 1 / -1; }
 table { width: 100%; border-collapse: collapse; }
 th, td { text-align: left; padding: .25rem .75rem .25rem 0; border-top: 1px solid var(--line); }
-th { font-weight: 400; overflow-wrap: anywhere; }
+th { font-weight: 400; overflow-wrap: break-word; }
 td { vertical-align: top; }
 tr:first-child > * { border-top: 0; }
 .n { text-align: right; padding-right: 0; font-variant-numeric: tabular-nums; }
@@ -109,7 +109,7 @@ def _recipients(status: Status) -> str:
     rows = "".join(
         f'<tr><th scope="row" class="{_TONES.get(verdict, "soft")}">{escape(verdict)}</th>'
         f"<td>{'' if reason == 'none' else escape(reason)}</td>"
-        f'{_number(n)}<td class="n soft">{n / total:.1%}</td></tr>'
+        f'{_number(n)}<td class="n soft">{_share(n, total)}</td></tr>'
         for (verdict, reason), n in sorted(status.verdicts.items(), key=_most_first)
     )
     body = f"{_bar(status)}{_table(rows)}" if rows else _nothing("No recipient yet.")
@@ -201,6 +201,10 @@ def _table(rows: str) -> str:
 
 def _number(n: int) -> str:
     return f'<td class="n">{n:,}</td>'
+
+
+def _share(n: int, total: int) -> str:
+    return f"{n / total:.1%}" if n * 1000 >= total else "&lt;0.1%"
 
 
 def _nothing(text: str) -> str:

@@ -207,6 +207,14 @@ class Metrics:
         """Return the recipients judged so far by (verdict, reason), leaving out what is 0."""
         return {(verdict, reason): n for (verdict, reason), n in self._recipients.items() if n}
 
+    def messages(self) -> dict[str, int]:
+        """Return the transactions ended so far by result."""
+        return {result: n for (result,), n in self._messages.items()}
+
+    def observed(self) -> dict[str, int]:
+        """Return the shadow-mode facts so far by reason, leaving out what is 0."""
+        return {reason: n for (reason,), n in self._observed.items() if n}
+
     def render(self, accept: str = "", extra: Iterable[Metric] = ()) -> tuple[bytes, str]:
         """Return the page for Prometheus and its content type.
 
