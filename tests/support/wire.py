@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from tests.support.eventually import eventually
+
 MESSAGE = b"Subject: hello\r\n\r\nOne line.\r\n"
 SENDER = "news@app.example"
 RECIPIENT = "ann@example.com"
@@ -140,6 +142,17 @@ class Client:
             if reply.code >= 400:
                 return reply
         return self.body(message)
+
+    def transact_until_accepted(self, message: bytes = MESSAGE) -> None:
+        """Try again at each 451, as an application does; any other refusal is an error."""
+
+        def accepted() -> bool:
+            reply = self.transact(message)
+            if reply.code not in {250, 451}:
+                raise AssertionError(reply)
+            return reply.code == 250 or self.cmd("RSET").code != 250
+
+        eventually(accepted, "a transaction that is accepted")
 
     def starttls(self, context: ssl.SSLContext, hostname: str = "localhost") -> None:
         """Say STARTTLS and go over to TLS; it must be accepted."""

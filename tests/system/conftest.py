@@ -122,7 +122,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
             given = (
                 {"PRESEND_UPSTREAM": ",".join(it.url() for it in upstreams)} if upstreams else {}
             )
-            given |= {f"PRESEND_{name}": value for name, value in settings.items()}
+            for name, value in settings.items():
+                given[name if name == "CAMPAIGN_ID" else f"PRESEND_{name}"] = value
             return stack.enter_context(Presend(directory or tmp_path, given))
 
         yield run

@@ -6,12 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.support import faults
+from tests.support.eventually import eventually
 from tests.support.faults import Stage
 from tests.support.presend import Presend, Start
 from tests.support.upstream import Upstream
 from tests.support.wire import Client
-
-TRIES = 200  # how often a client may be told to try again; each try costs the back-off of 50 ms
 
 
 @pytest.fixture(autouse=True)
@@ -24,17 +23,6 @@ def send_anew(port: int, number: int) -> int:
     """One message over a connection of its own; the final code."""
     with Client.greeted(port) as client:
         return client.transact(b"Subject: %d\r\n\r\n" % number).code
-
-
-def send_until_accepted(client: Client) -> None:
-    """Try again as an application does; each 451 must leave the session usable."""
-    for _ in range(TRIES):
-        reply = client.transact()
-        if reply.code == 250:
-            return
-        assert reply.code == 451, reply
-        client.cmd("RSET")
-    pytest.fail(f"never accepted: {reply}")
 
 
 def test_one_upstream_connection_serves_many_clients_in_turn(
@@ -149,7 +137,7 @@ def test_a_client_waits_for_a_connection_no_longer_than_told(
         upstream.gate.set()
         assert one.reply().code == 250
         two.cmd("RSET")
-        send_until_accepted(two)
+        two.transact_until_accepted()
 
 
 def failing(server: Upstream, how: str) -> None:
@@ -167,7 +155,7 @@ def test_failover_to_the_second_upstream(start: Start, upstream: Upstream, how: 
     with Upstream() as second:
         presend = start(upstream, second)
         with Client.greeted(presend.smtp_port) as client:
-            send_until_accepted(client)
+            client.transact_until_accepted()
             assert (len(upstream.accepted), len(second.accepted)) == (1, 0)
             failing(upstream, how)
             upstream.drop()
@@ -183,13 +171,13 @@ def test_back_to_the_first_upstream_when_it_recovers(start: Start, upstream: Ups
         with Client.greeted(presend.smtp_port) as client:
             assert client.transact().code == 250
             upstream.listen()
-            for _ in range(TRIES):
+
+            def back() -> bool:
                 assert client.transact().code == 250
                 second.drop()
-                if upstream.accepted:
-                    break
-            else:
-                pytest.fail("the first upstream was never tried again")
+                return bool(upstream.accepted)
+
+            eventually(back, "the first upstream is used again")
 
 
 def test_a_refusal_of_a_recipient_is_no_reason_to_fail_over(
@@ -213,4 +201,4 @@ def test_both_upstreams_down(start: Start, upstream: Upstream) -> None:
             assert (reply.code, reply.enhanced) == (451, "4.4.1")
             client.cmd("RSET")
             upstream.listen()
-            send_until_accepted(client)
+            client.transact_until_accepted()

@@ -65,7 +65,7 @@ def test_certificate_checks_can_be_switched_off(start: Start, certificates: Cert
             assert client.transact().code == 250
 
 
-def test_an_upstream_that_does_not_offer_starttls(start: Start, certificates: Certificates) -> None:
+def test_an_upstream_that_does_not_offer_starttls(start: Start) -> None:
     with Upstream(credentials=CREDENTIALS) as server:
         url = server.url(scheme="smtp+starttls")
         presend = start(UPSTREAM=url, UPSTREAM_PASSWORD=CREDENTIALS[1])

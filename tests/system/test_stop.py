@@ -1,0 +1,138 @@
+"""SIGTERM finishes what is in flight; SIGKILL loses nothing that was answered 250."""
+
+import threading
+
+import pytest
+
+from tests.support.presend import Presend, Start
+from tests.support.upstream import Upstream
+from tests.support.wire import Client, envelope
+
+
+def test_sigterm_with_messages_in_flight(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream)
+    upstream.gate.clear()
+    with (
+        Client.greeted(presend.smtp_port) as waiting,
+        Client.greeted(presend.smtp_port) as sending,
+        Client.greeted(presend.smtp_port) as idle,
+    ):
+        waiting.pipeline(*envelope())
+        waiting.send(b"Subject: waiting\r\n\r\n.\r\n")
+        upstream.wait(lambda: len(upstream.received) == 1)
+        sending.pipeline(*envelope())
+        sending.send(b"Subject: sending\r\n")
+
+        presend.sigterm()
+        reply = idle.reply()
+        assert (reply.code, reply.enhanced) == (421, "4.3.2")
+        assert idle.at_end()
+        sending.send(b"\r\n.\r\n")
+        upstream.wait(lambda: len(upstream.received) == 2)
+        upstream.gate.set()
+        assert [waiting.reply().code, sending.reply().code] == [250, 250]
+        for client in (waiting, sending):
+            assert client.reply().code == 421
+            assert client.at_end()
+    assert presend.wait() == 0
+    assert len(upstream.accepted) == 2
+    assert upstream.commands.count("QUIT") == len([it for it in upstream.sessions if it.commands])
+
+
+def test_a_transaction_begun_before_sigterm_may_finish(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream)
+    with Client.greeted(presend.smtp_port) as client, Client.greeted(presend.smtp_port) as idle:
+        client.pipeline(*envelope()[:-1])
+        presend.sigterm()
+        assert idle.reply().code == 421  # the stop has begun
+        assert client.cmd("DATA").code == 354
+        assert client.body(b"Subject: x\r\n\r\n").code == 250
+    assert presend.wait() == 0
+    assert len(upstream.accepted) == 1
+
+
+def test_no_new_session_while_draining(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream)
+    upstream.gate.clear()
+    with Client.greeted(presend.smtp_port) as client, Client.greeted(presend.smtp_port) as idle:
+        client.pipeline(*envelope())
+        client.send(b".\r\n")
+        upstream.wait(lambda: len(upstream.received) == 1)
+        assert presend.get("/readyz")[0] == 200
+        presend.sigterm()
+        assert idle.reply().code == 421
+        try:
+            with Client(presend.smtp_port) as late:
+                assert late.reply().code == 421
+        except ConnectionError:
+            pass
+        assert presend.get("/readyz")[0] == 503
+        assert presend.get("/livez")[0] == 200
+        upstream.gate.set()
+        assert client.reply().code == 250
+    assert presend.wait() == 0
+
+
+def test_the_grace_period_is_bounded(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream, GRACE="0.3")
+    upstream.gate.clear()
+    with Client.greeted(presend.smtp_port) as client:
+        client.pipeline(*envelope())
+        client.send(b".\r\n")
+        upstream.wait(lambda: len(upstream.received) == 1)
+        presend.sigterm()
+        assert presend.wait() in {0, 1}
+        try:
+            assert client.reply().code in {421, 451}
+        except ConnectionError:
+            pass  # no answer at all is no 250 either
+
+
+def test_sigterm_with_nothing_to_do(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream)
+    presend.sigterm()
+    assert presend.wait() == 0
+
+
+def campaign(presend: Presend, name: int, answered: set[bytes], lock: threading.Lock) -> None:
+    """Send message after message until presend is gone; note each 250."""
+    try:
+        with Client.greeted(presend.smtp_port) as client:
+            for number in range(10_000):
+                subject = b"Subject: %d.%d\r\n" % (name, number)
+                if client.transact(subject + b"\r\n").code == 250:
+                    with lock:
+                        answered.add(subject)
+    except (OSError, AssertionError):
+        pass
+
+
+@pytest.mark.parametrize("count", [1, 7, 50, 173])
+def test_sigkill_loses_nothing_that_was_answered(
+    start: Start, upstream: Upstream, count: int
+) -> None:
+    presend = start(upstream)
+    answered: set[bytes] = set()
+    lock = threading.Lock()
+    threads = [
+        threading.Thread(target=campaign, args=(presend, it, answered, lock)) for it in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    upstream.wait(lambda: len(upstream.received) >= count)
+    presend.kill()
+    for thread in threads:
+        thread.join(30)
+    arrived = {line + b"\r\n" for it in upstream.accepted for line in it.body.split(b"\r\n")}
+    assert answered
+    assert answered <= arrived
+
+
+def test_sigkill_in_mid_body_leaves_no_message(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream)
+    with Client.greeted(presend.smtp_port) as client:
+        client.pipeline(*envelope())
+        client.send(b"Subject: x\r\n\r\nhalf\r\n")
+        presend.kill()
+    upstream.wait(lambda: all(it.ended for it in upstream.sessions))
+    assert not upstream.received
