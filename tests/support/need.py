@@ -25,7 +25,9 @@ PACKAGES = {
 """Program to Debian package. CI has every one of them."""
 
 OPTIONAL = {"node": "nodejs", "npm": "npm"}
-"""Used when at hand, never installed: too large for what they add."""
+"""Used when at hand, never installed: too large for what they add. Even CI may lack them."""
+
+OPTIONAL_SKIP = "not at hand (optional)"
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 """Where servers are; a user's PATH often lacks it."""
@@ -47,7 +49,8 @@ def program(name: str) -> str:
     if path is None:
         import pytest
 
-        pytest.skip(f"needs the program {name} (Debian: apt-get install {package})")
+        missing = OPTIONAL_SKIP if name in OPTIONAL else "missing"
+        pytest.skip(f"program {name} {missing}; Debian: apt-get install {package}")
     return path
 
 

@@ -1,0 +1,82 @@
+"""The suite's own rules hold: CI skips nothing, and blocking the event loop fails a test."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support import need
+
+ROOT = Path(__file__).parents[2]
+
+SUITE = {
+    "test_one.py": """
+import time
+import pytest
+import relay.reply
+from tests.support import need
+
+def test_skipped():
+    pytest.skip("for a reason")
+
+def test_optional():
+    need.find = lambda name: None
+    need.program("node")
+
+@pytest.mark.xfail(strict=True)
+def test_expected_to_fail():
+    assert False
+
+async def test_blocks():
+    exec(compile("time.sleep(0)", relay.reply.__file__, "exec"))
+
+@pytest.mark.may_block("to show that it may")
+async def test_may_block():
+    exec(compile("time.sleep(0)", relay.reply.__file__, "exec"))
+""",
+    "test_two.py": """
+import pytest
+pytest.skip("the whole of it", allow_module_level=True)
+""",
+}
+
+
+def run(directory: Path, *, ci: bool) -> str:
+    """Run the suite under our conftest; what pytest printed."""
+    (directory / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
+    for name, text in SUITE.items():
+        (directory / name).write_text(text)
+    options = f"-q --continue-on-collection-errors -p no:cacheprovider -o pythonpath={ROOT}"
+    env = {name: value for name, value in os.environ.items() if name != "CI"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options.split(), f"-c{ROOT}/pyproject.toml", directory],
+        cwd=directory,
+        env=env | ({"CI": "true"} if ci else {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def test_a_skip_is_a_skip_and_blocking_a_failure(tmp_path: Path) -> None:
+    output = run(tmp_path, ci=False)
+    assert "1 failed, 1 passed, 3 skipped, 1 xfailed" in output
+    assert "BlockingError: Blocking call to time.sleep" in output
+
+
+def test_a_skip_fails_in_ci_unless_optional(tmp_path: Path) -> None:
+    output = run(tmp_path, ci=True)
+    assert "2 failed, 1 passed, 1 skipped, 1 xfailed, 1 error" in output
+    assert "this one was skipped: Skipped: for a reason" in output
+    assert "this one was skipped: Skipped: the whole of it" in output
+
+
+def test_a_missing_program_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(need, "find", lambda _: None)
+    with pytest.raises(pytest.skip.Exception, match="apt-get install dovecot-core"):
+        need.program("dovecot")
+    assert "dovecot-core" in list(need.missing())
