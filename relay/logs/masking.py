@@ -35,7 +35,7 @@ def mask_text(text: str) -> str:
 
 def _mask_end(head: str) -> str:
     """Mask the local part that ends here, if one does."""
-    if head.endswith('"'):
-        return head[: head.index('"') + 1] + STARS
+    if head.endswith('"'):  # quoted: from the first quote of the line, for it may hold others
+        return head[: head.index('"', head.rfind("\n") + 1) + 1] + STARS
     start = max(head.rfind(mark) for mark in _BEFORE) + 1
     return head[: start + 1] + STARS if start < len(head) else head

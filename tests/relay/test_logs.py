@@ -1,0 +1,497 @@
+"""Log lines: their shape, what they hide, and that nobody waits for their reader."""
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.events import Event, Message, Recipient, UpstreamFault, UpstreamReply
+from relay.logs import EventLog, LineWriter, install, mask, mask_text
+from relay.logs.operational import TALKATIVE
+
+NOON = 1795521600.0  # 2026-11-24T12:00:00Z
+
+RECIPIENT = Recipient(
+    message_id="7f3a",
+    address="john.doe@example.com",
+    verdict="reject",
+    reason="suppressed",
+    detail="hard_bounce",
+    observed=("role_account",),
+    code=550,
+    provider="google",
+)
+MESSAGE = Message(
+    message_id="7f3a",
+    sender="news@example.org",
+    result="deferred",
+    code=451,
+    stage="final",
+    upstream="esp.example.net:587",
+    recipients=2,
+    size=4096,
+    seconds=0.25,
+    validation_seconds=0.0000123,
+    reply="4.2.2 <john.doe@example.com> over quota",
+)
+REPLY = UpstreamReply("final", 250, "google", "2.0.0")
+FAULT = UpstreamFault("banner", "esp.example.net:587", "timed out")
+UNTRUSTED = UpstreamFault("starttls", "esp.example.net:587", "expired", certificate=True)
+
+
+class Pipe:
+    """A pipe and a writer to its end; closed after the test."""
+
+    def __init__(self, capacity: int = 1 << 20) -> None:
+        self.reading, self.writing = os.pipe()
+        self.writer = LineWriter(self.writing, capacity=capacity)
+        self.open = {self.reading, self.writing}
+
+    def close_end(self, end: int) -> None:
+        """Close one end, once."""
+        if end in self.open:
+            self.open.remove(end)
+            os.close(end)
+
+    def read(self) -> bytes:
+        """Stop the writer and return all that came through."""
+        assert self.writer.close(10)
+        self.close_end(self.writing)
+        with os.fdopen(self.reading, "rb") as file:
+            self.open.remove(self.reading)
+            return file.read()
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Read every line as JSON."""
+        return [json.loads(line) for line in self.read().splitlines()]
+
+
+@pytest.fixture
+def make_pipe() -> Iterator[Callable[..., Pipe]]:
+    pipes: list[Pipe] = []
+
+    def make(capacity: int = 1 << 20) -> Pipe:
+        pipes.append(Pipe(capacity))
+        return pipes[-1]
+
+    yield make
+    for pipe in pipes:
+        pipe.close_end(pipe.reading)  # frees a thread that waits for a reader
+        pipe.writer.close(10)
+        pipe.close_end(pipe.writing)
+
+
+@pytest.fixture
+def pipe(make_pipe: Callable[..., Pipe]) -> Pipe:
+    return make_pipe()
+
+
+@pytest.fixture
+def _restored_logging() -> Iterator[None]:
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
+    yield
+    logging.captureWarnings(capture=False)
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    for name, old in levels.items():
+        logging.getLogger(name).setLevel(old)
+
+
+def event_log(pipe: Pipe, **settings: Any) -> EventLog:  # noqa: ANN401
+    return EventLog(pipe.writer, campaign="spring", clock=lambda: NOON, **settings)
+
+
+def written(pipe: Pipe, *events: Event, **settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+    log = event_log(pipe, **settings)
+    for event in events:
+        log.emit(event)
+    log.flush()
+    return pipe.lines()
+
+
+# What a line says
+
+
+def test_recipient(pipe: Pipe) -> None:
+    assert written(pipe, RECIPIENT) == [
+        {
+            "ts": "2026-11-24T12:00:00.000Z",
+            "level": "info",
+            "event": "recipient",
+            "campaign": "spring",
+            "message_id": "7f3a",
+            "address": "j***@example.com",
+            "verdict": "reject",
+            "reason": "suppressed",
+            "detail": "hard_bounce",
+            "observed": ["role_account"],
+            "code": 550,
+            "upstream_code": 0,
+            "enhanced": "",
+            "provider": "google",
+        }
+    ]
+
+
+def test_message(pipe: Pipe) -> None:
+    assert written(pipe, MESSAGE) == [
+        {
+            "ts": "2026-11-24T12:00:00.000Z",
+            "level": "info",
+            "event": "message",
+            "campaign": "spring",
+            "message_id": "7f3a",
+            "sender": "n***@example.org",
+            "result": "deferred",
+            "code": 451,
+            "stage": "final",
+            "upstream": "esp.example.net:587",
+            "recipients": 2,
+            "size": 4096,
+            "seconds": 0.25,
+            "validation_seconds": 0.000012,
+            "reply": "4.2.2 <j***@example.com> over quota",
+        }
+    ]
+
+
+def test_upstream_fault_and_reply(pipe: Pipe) -> None:
+    lines = written(pipe, FAULT, UNTRUSTED, REPLY, level="debug")
+    assert [list(line.values())[1:] for line in lines] == [
+        ["warning", "upstream_fault", "spring", "banner", FAULT.upstream, "timed out", False],
+        ["error", "upstream_fault", "spring", "starttls", FAULT.upstream, "expired", True],
+        ["debug", "upstream_reply", "spring", "final", 250, "google", "2.0.0"],
+    ]
+
+
+def test_text_format_leaves_out_what_is_empty(pipe: Pipe) -> None:
+    log = event_log(pipe, form="text")
+    log.emit(RECIPIENT._replace(detail="two words", observed=()))
+    log.flush()
+    assert pipe.read().decode() == (
+        "2026-11-24T12:00:00.000Z info recipient campaign=spring message_id=7f3a"
+        " address=j***@example.com verdict=reject reason=suppressed"
+        ' detail="two words" code=550 provider=google\n'
+    )
+
+
+@pytest.mark.parametrize(
+    ("level", "logged"),
+    [
+        ("debug", [RECIPIENT, MESSAGE, REPLY, FAULT, UNTRUSTED]),
+        ("info", [RECIPIENT, MESSAGE, FAULT, UNTRUSTED]),
+        ("warning", [FAULT, UNTRUSTED]),
+        ("error", [UNTRUSTED]),
+        ("critical", []),
+    ],
+)
+def test_levels(pipe: Pipe, level: str, logged: list[Event]) -> None:
+    lines = written(pipe, RECIPIENT, MESSAGE, REPLY, FAULT, UNTRUSTED, level=level)
+    assert len(lines) == len(logged)
+    assert [line.get("certificate") for line in lines] == [
+        getattr(event, "certificate", None) for event in logged
+    ]
+
+
+def test_time_stamp_is_that_of_the_event_to_the_millisecond(pipe: Pipe) -> None:
+    times = iter([NOON + 0.0019, NOON + 0.0019, NOON + 0.999, NOON + 1, NOON + 61.25])
+    log = EventLog(pipe.writer, campaign="spring", clock=lambda: next(times))
+    for _ in range(5):
+        log.emit(RECIPIENT)
+    log.flush()
+    assert [line["ts"][17:] for line in pipe.lines()] == [
+        "00.001Z",
+        "00.001Z",
+        "00.999Z",
+        "01.000Z",
+        "01.250Z",
+    ]
+
+
+def test_a_long_reply_is_cut(pipe: Pipe) -> None:
+    (line,) = written(pipe, MESSAGE._replace(reply="x" * 5000))
+    assert line["reply"] == "x" * 1000
+
+
+words = st.text(max_size=30)
+numbers = st.integers(0, 10**9)
+recipients = st.builds(
+    Recipient,
+    *(words, words, words, words, words),
+    st.lists(words, max_size=2).map(tuple),
+    *(numbers, numbers, words, words),
+)
+
+
+@given(st.lists(recipients, min_size=1, max_size=5), st.sampled_from(["json", "text"]), words)
+def test_an_event_is_one_printable_line_whatever_it_holds(
+    events: list[Recipient], form: str, campaign: str
+) -> None:
+    pipe = Pipe()
+    log = EventLog(pipe.writer, campaign=campaign, form=form, masked=False)  # type: ignore[arg-type]
+    for event in events:
+        log.emit(event)
+    log.flush()
+    lines = pipe.read().decode("ascii").split("\n")
+    assert len(lines) == len(events) + 1
+    assert all(line.isprintable() for line in lines)
+    if form == "json":
+        for line, event in zip(lines, events, strict=False):
+            fields = json.loads(line)
+            assert fields.pop("campaign") == campaign
+            fields["observed"] = tuple(fields["observed"])
+            assert Recipient(**{name: fields[name] for name in Recipient._fields}) == event
+
+
+# What a line hides
+
+
+@pytest.mark.parametrize(
+    ("address", "masked"),
+    [
+        ("john.doe@example.com", "j***@example.com"),
+        ("j@example.com", "j***@example.com"),
+        ("josé@exämple.com", "j***@exämple.com"),
+        ("用户@例え.jp", "用***@例え.jp"),
+        ('"john doe"@example.com', '"***@example.com'),
+        ("john@doe@example.com", "j***@example.com"),
+        ("@example.com", "@example.com"),
+        ("john.doe", "j***"),
+        ("", ""),
+        ("<>", "<>"),
+    ],
+)
+def test_mask(address: str, masked: str) -> None:
+    assert mask(address) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("5.1.1 <john@example.com>: unknown", "5.1.1 <j***@example.com>: unknown"),
+        ("rfc822;john@example.com", "rfc822;j***@example.com"),
+        ("to: a.b@c.example, d@e.example", "to: a***@c.example, d***@e.example"),
+        ("john@doe@example.com", "j***@d***@example.com"),
+        ("bounce+john=example.com@esp.example", "b***@esp.example"),
+        ("o'brien@example.com", "o***@example.com"),
+        ('no "john doe"@example.com here', 'no "***@example.com here'),
+        ('"one"\n"two"@example.com', '"one"\n"***@example.com'),
+        ("用户@例え.jp", "用***@例え.jp"),
+        ("help: http://esp.example/?u=john%40example.com", "help: http:/***%40example.com"),
+        ("nothing before the @-sign", "nothing before the @-sign"),
+        ("2.0.0 Ok: queued as 4XyZ", "2.0.0 Ok: queued as 4XyZ"),
+        ("", ""),
+    ],
+)
+def test_mask_text(text: str, masked: str) -> None:
+    assert mask_text(text) == masked
+
+
+@given(st.text(), st.text("abcxyz019.!#$%&'*+/=?^_{|}~-é用", min_size=2), st.text())
+def test_no_local_part_in_running_text_survives(before: str, local: str, after: str) -> None:
+    assert f"<{local}@" not in mask_text(f"{before} <{local}@example.com> {after}")
+
+
+def test_detail_and_error_and_sender_are_masked(pipe: Pipe) -> None:
+    lines = written(
+        pipe,
+        RECIPIENT._replace(detail="gone: john.doe@example.com"),
+        RECIPIENT._replace(address="john doe@example.com", detail="bad john doe@example.com"),
+        MESSAGE._replace(sender="josé@example.org"),
+        FAULT._replace(error="said: hello news@example.org"),
+    )
+    assert [line.get("detail") or line.get("sender") or line["error"] for line in lines] == [
+        "gone: j***@example.com",
+        "bad j***@example.com",
+        "j***@example.org",
+        "said: hello n***@example.org",
+    ]
+
+
+def test_nothing_is_masked_when_the_operator_says_so(pipe: Pipe) -> None:
+    recipient, message = written(pipe, RECIPIENT, MESSAGE, masked=False)
+    assert recipient["address"] == RECIPIENT.address
+    assert (message["sender"], message["reply"]) == (MESSAGE.sender, MESSAGE.reply)
+
+
+# Who does not wait, and what is lost
+
+
+def test_nothing_is_written_before_the_flush_and_nothing_twice(pipe: Pipe) -> None:
+    log = event_log(pipe)
+    log.emit(RECIPIENT)
+    assert pipe.writer.drain(10)
+    log.flush()
+    log.flush()
+    assert len(pipe.lines()) == 1
+
+
+def test_full_buffer_drops_counts_and_says_so(pipe: Pipe) -> None:
+    log = event_log(pipe, capacity=2)
+    for _ in range(5):
+        log.emit(RECIPIENT)
+    assert log.dropped == 3
+    log.flush()
+    log.emit(MESSAGE)
+    log.flush()
+    assert log.dropped == 3
+    assert [(line["event"], line.get("lines")) for line in pipe.lines()] == [
+        ("recipient", None),
+        ("recipient", None),
+        ("log_dropped", 3),
+        ("message", None),
+    ]
+
+
+def test_pipe_that_nobody_reads_blocks_nobody(make_pipe: Callable[..., Pipe]) -> None:
+    page = 4096
+    pipe = make_pipe(capacity=page)
+    room = fcntl.fcntl(pipe.writing, fcntl.F_GETPIPE_SZ)
+    for _ in range(room // page):
+        assert pipe.writer.write(b"x" * (page - 1) + b"\n")
+        assert pipe.writer.drain(10)
+    assert pipe.writer.write(b"x" * (page - 10))
+    assert not pipe.writer.drain(0)
+    log = event_log(pipe)
+    log.emit(RECIPIENT)
+    log.emit(RECIPIENT)
+    log.flush()
+    assert log.dropped == 2
+
+    got = b""
+    while len(got) < room + page - 10:
+        got += os.read(pipe.reading, room)
+    assert pipe.writer.drain(10)
+    log.flush()
+    (line,) = pipe.lines()
+    assert (line["event"], line["level"], line["lines"]) == ("log_dropped", "warning", 2)
+    assert log.dropped == 2
+
+
+def test_lines_for_a_closed_pipe_are_counted(pipe: Pipe) -> None:
+    pipe.close_end(pipe.reading)
+    assert pipe.writer.write(b"one\ntwo\n", 2)
+    assert pipe.writer.drain(10)
+    assert pipe.writer.dropped == 2
+
+
+def test_non_blocking_descriptor_loses_nothing(pipe: Pipe) -> None:
+    os.set_blocking(pipe.writing, False)
+    data = b"x" * 300_000 + b"\n"
+    assert pipe.writer.write(data)
+    got = b""
+    while len(got) < len(data):
+        got += os.read(pipe.reading, 1 << 20)
+    assert got == data
+    assert pipe.writer.drain(10)
+
+
+def test_closed_writer_takes_no_more(pipe: Pipe) -> None:
+    pipe.writer.write(b"first\n")
+    assert pipe.writer.close(10)
+    assert not pipe.writer.write(b"second\n")
+    assert pipe.writer.dropped == 1
+    assert pipe.read() == b"first\n"
+
+
+def test_event_that_cannot_be_written_takes_no_other_with_it(
+    pipe: Pipe, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = event_log(pipe)
+    log.emit(RECIPIENT._replace(detail=None))  # type: ignore[arg-type]
+    log.emit(RECIPIENT._replace(reason=None))  # type: ignore[arg-type]
+    log.emit(MESSAGE)
+    log.flush()
+    assert [line["event"] for line in pipe.lines()] == ["recipient", "message", "log_dropped"]
+    assert caplog.records[0].exc_info is not None
+
+
+# What the program says
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_record_has_the_same_shape(pipe: Pipe) -> None:
+    install(pipe.writer, campaign="spring")
+    logging.getLogger("relay.smtp").warning("cannot take %s", "john@example.com")
+    logging.getLogger("relay.smtp").debug("not this")
+    (line,) = pipe.lines()
+    assert line.pop("ts").endswith("Z")
+    assert line == {
+        "level": "warning",
+        "event": "log",
+        "campaign": "spring",
+        "logger": "relay.smtp",
+        "message": "cannot take j***@example.com",
+    }
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_traceback_is_one_field(pipe: Pipe) -> None:
+    install(pipe.writer, campaign="spring")
+    try:
+        int("john@example.com")
+    except ValueError:
+        logging.getLogger("relay").exception("failed")
+    (line,) = pipe.lines()
+    assert line["traceback"].startswith("Traceback (most recent call last):\n")
+    assert line["traceback"].endswith(" base 10: '***@example.com'")
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_record_as_text(pipe: Pipe) -> None:
+    install(pipe.writer, campaign="spring", form="text", masked=False)
+    logging.getLogger("relay").info("john@example.com\nlevel=error")
+    stamp, line = pipe.read().decode().split(" ", 1)
+    assert stamp.endswith("Z")
+    assert (
+        line == 'info log campaign=spring logger=relay message="john@example.com\\nlevel=error"\n'
+    )
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_install_again_replaces_and_levels_hold(make_pipe: Callable[..., Pipe]) -> None:
+    first, second = make_pipe(), make_pipe()
+    install(first.writer, campaign="one", level="debug")
+    install(second.writer, campaign="two", level="debug")
+    logging.getLogger("relay").debug("heard")
+    logging.getLogger("mail.log").info("C: RCPT TO:<john@example.com>")
+    logging.getLogger("asyncio").debug("Using selector")
+    assert first.lines() == []
+    assert [line["message"] for line in second.lines()] == ["heard"]
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_record_that_cannot_be_formatted_raises_nothing(
+    pipe: Pipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(pipe.writer, campaign="spring")
+    handlers = logging.getLogger().handlers
+    handlers[:] = handlers[-1:]  # pytest's own handlers do raise
+    logging.getLogger("relay").info("%d", "x")
+    assert pipe.read() == b""
+    assert "Logging error" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_last_lines_are_waited_for_at_exit(pipe: Pipe) -> None:
+    handler = install(pipe.writer, campaign="spring")
+    logging.getLogger("relay").info("stopped")
+    handler.close()
+    assert os.read(pipe.reading, 1 << 16).endswith(b'"message":"stopped"}\n')
+
+
+def test_writes_to_a_file_too(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as file:
+        writer = LineWriter(file.fileno())
+        writer.write(b"line\n")
+        assert writer.close(10)
+    assert (tmp_path / "log").read_bytes() == b"line\n"
