@@ -1,0 +1,348 @@
+"""The HTTP server at its socket: what it answers, and how little it takes to bear with a client."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import re
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+import uvloop
+
+from relay.endpoints import Endpoint
+from relay.http import HttpServer, ListenError, Status, UpstreamStatus, server
+from relay.metrics import Metrics
+
+ANY = Endpoint("127.0.0.1", 0)
+STATUS = Status(
+    campaign="spring",
+    version="1.2.3",
+    uptime=93784.0,
+    draining=False,
+    sessions=12,
+    messages={"relayed": 184223, "refused": 12},
+    verdicts={("accept", "none"): 184221, ("reject", "suppressed"): 9120, ("defer", "mx"): 1},
+    observed={"role_account": 13},
+    upstreams=(
+        UpstreamStatus("smtp.example.net:587", "smtp+starttls", idle=14, busy=6, connecting=1),
+        UpstreamStatus("192.0.2.1:25", "smtp", backoff=41.2),
+    ),
+    dns_hits=190233,
+    dns_misses=1203,
+    dns_shared=44,
+    suppressions={"hard_bounce": 10233},
+    store="sqlite:///var/lib/presend/presend.db",
+)
+
+Start = Callable[..., Awaitable[HttpServer]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Start a server on a free port of the loopback address; stopped after the test."""
+    started: list[HttpServer] = []
+
+    async def make(
+        *,
+        readiness: Callable[[], list[str]] = list,
+        status: Callable[[], Status] = lambda: STATUS,
+        **limits: Any,  # noqa: ANN401
+    ) -> HttpServer:
+        metrics = Metrics("spring", providers=["google"], version="1.2.3")
+        http = HttpServer([ANY], metrics=metrics, readiness=readiness, status=status, **limits)
+        await http.start()
+        started.append(http)
+        return http
+
+    yield make
+    for http in started:
+        await http.stop()
+
+
+async def ask(
+    http: HttpServer, path: str, method: str = "GET", **headers: str
+) -> tuple[int, dict[str, str], str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(method, f"http://{http.addresses[0]}{path}", headers=headers) as response,
+    ):
+        return response.status, dict(response.headers), await response.text()
+
+
+async def connect(http: HttpServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection(*http.addresses[0])
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    await writer.wait_closed()
+
+
+async def test_livez(start: Start) -> None:
+    status, _, body = await ask(await start(readiness=lambda: ["draining"]), "/livez")
+    assert (status, body) == (200, "ok\n")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "status"), [([], 200), (["draining", 'no "upstream" answers'], 503)]
+)
+async def test_readyz(start: Start, reasons: list[str], status: int) -> None:
+    answer = await ask(await start(readiness=lambda: reasons), "/readyz")
+    assert answer[0] == status
+    assert answer[1]["Content-Type"].startswith("application/json")
+    assert json.loads(answer[2]) == {"ready": not reasons, "reasons": reasons}
+
+
+async def test_metrics(start: Start) -> None:
+    status, headers, body = await ask(await start(), "/metrics")
+    assert status == 200
+    assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'presend_build_info{python="' in body
+    assert "process_resident_memory_bytes" in body
+
+
+async def test_metrics_as_openmetrics(start: Start) -> None:
+    accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.4"
+    status, headers, body = await ask(await start(), "/metrics", Accept=accept)
+    assert status == 200
+    assert headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert body.endswith("# EOF\n")
+
+
+async def test_page_shows_the_status(start: Start) -> None:
+    status, headers, body = await ask(await start(), "/")
+    assert status == 200
+    assert headers["Content-Type"] == "text/html; charset=utf-8"
+    text = re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]*>", " ", body, flags=re.DOTALL))
+    for shown in (
+        "spring accepting",
+        "Recipients: 193,342",
+        "accept 184,221 95.3%",
+        "reject suppressed 9,120 4.7%",
+        "defer mx 1 &lt;0.1%",
+        "Observed only (shadow mode) role_account 13",
+        "Messages: 184,235 relayed 184,223 refused 12 SMTP sessions open: 12",
+        "smtp.example.net:587 smtp+starttls ready 6 busy, 14 idle, 1 connecting",
+        "192.0.2.1:25 smtp backing off, 41 s left 0 busy, 0 idle, 0 connecting",
+        "Mail routes asked for: 191,480 from the cache 190,233 looked up 1,203",
+        "Suppressions: 10,233 hard_bounce 10,233",
+        "sqlite:///var/lib/presend/presend.db working",
+        "presend 1.2.3, up 1 d 2 h",
+    ):
+        assert shown in text, shown
+
+
+@pytest.mark.parametrize(
+    ("draining", "reasons", "state"),
+    [
+        (False, (), "accepting"),
+        (False, ("the store does not answer",), "not ready"),
+        (True, ("draining",), "draining"),
+    ],
+)
+async def test_page_says_whether_mail_is_taken(
+    start: Start,
+    *,
+    draining: bool,
+    reasons: tuple[str, ...],
+    state: str,
+) -> None:
+    shown = Status("spring", "1", 0.0, draining, reasons, store_trouble="disk I/O error")
+    _, _, body = await ask(await start(status=lambda: shown), "/")
+    assert f"<title>spring: {state} - presend</title>" in body
+    assert all(reason in body for reason in reasons)
+    assert "disk I/O error" in body
+    assert "up 0 s" in body
+
+
+async def test_page_escapes_every_value(start: Start) -> None:
+    evil = "<script>alert(1)</script>&\"'"
+    shown = Status(
+        campaign=evil,
+        version=evil,
+        uptime=0,
+        draining=False,
+        reasons=(evil,),
+        messages={evil: 1},
+        verdicts={(evil, evil): 1},
+        observed={evil: 1},
+        upstreams=(UpstreamStatus(evil, evil),),
+        suppressions={evil: 1},
+        store=evil,
+        store_trouble=evil,
+    )
+    _, _, body = await ask(await start(status=lambda: shown), "/")
+    assert "<script" not in body
+    assert body.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#x27;") == 13
+
+
+async def test_page_needs_nothing_from_outside_and_no_script(start: Start) -> None:
+    _, headers, body = await ask(await start(), "/")
+    style = re.search(r"<style>(.*?)</style>", body, re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith(f"default-src 'none'; style-src 'sha256-{digest}'; ")
+    assert not re.search(
+        r"\b(src|srcset|style|on\w+)=|<(link|script|img|iframe)|@import|url\(", body
+    )
+    assert set(re.findall(r'href="([^"]*)"', body)) == {"/metrics", "/readyz"}
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/nowhere"])
+async def test_headers_of_every_response(start: Start, path: str) -> None:
+    _, headers, _ = await ask(await start(), path)
+    assert headers["Server"] == "presend"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Cache-Control"] == "no-store"
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("HEAD", "/", 200),
+        ("HEAD", "/metrics", 200),
+        ("HEAD", "/readyz", 200),
+        ("POST", "/", 405),
+        ("PUT", "/metrics", 405),
+        ("DELETE", "/livez", 405),
+        ("GET", "/nowhere", 404),
+        ("GET", "/livez/", 404),
+        ("GET", "/../etc/passwd", 404),
+    ],
+)
+async def test_methods_and_paths(start: Start, method: str, path: str, status: int) -> None:
+    found, _, body = await ask(await start(), path, method)
+    assert found == status
+    assert method != "HEAD" or body == ""
+
+
+async def test_fault_of_our_own_is_logged_and_not_shown(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken() -> Status:
+        raise ValueError("secret")
+
+    status, _, body = await ask(await start(status=broken), "/")
+    assert (status, body) == (500, "internal error, see the log\n")
+    assert "secret" in caplog.text
+
+
+async def test_nonsense_is_refused_and_fills_no_log(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    http = await start()
+    for nonsense in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nBroken\r\n\r\n",
+        b"GET /" + b"a" * 5000 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nLong: " + b"a" * 5000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"".join(b"A%d: b\r\n" % i for i in range(100)) + b"\r\n",
+    ):
+        reader, writer = await connect(http)
+        writer.write(nonsense)
+        assert (await reader.readline()).startswith(b"HTTP/1.0 400 "), nonsense[:30]
+        assert b"Traceback" not in await reader.read()
+        await close(writer)
+    assert not caplog.records
+
+
+async def test_one_connection_too_many_is_turned_away(start: Start) -> None:
+    http = await start(connections=2)
+    held = [await connect(http) for _ in range(2)]
+    for reader, writer in held:
+        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n\r\nok\n")).startswith(b"HTTP/1.1 200 ")
+    reader, writer = await connect(http)
+    assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+    await close(writer)
+    held[0][1].write(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    await held[0][0].read()
+    assert (await ask(http, "/livez"))[0] == 200
+    for _, writer in held:
+        await close(writer)
+
+
+@pytest.mark.parametrize("start_of_request", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_request_that_never_ends_is_cut(start: Start, start_of_request: bytes) -> None:
+    reader, writer = await connect(await start(idle=0.05))
+    writer.write(start_of_request)
+    assert await reader.read() == b""
+    await close(writer)
+
+
+async def test_client_that_does_not_read_is_cut(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "SEND", 0.05)
+    size = 32 << 20
+    http = await start(status=lambda: Status("x" * size, "1", 0.0, draining=False))
+    cut = asyncio.Event()
+    connections = http._runner.server
+    assert connections is not None
+    lost = connections.connection_lost
+
+    def connection_lost(*arguments: Any) -> None:  # noqa: ANN401
+        lost(*arguments)
+        cut.set()
+
+    monkeypatch.setattr(connections, "connection_lost", connection_lost)
+    loop = asyncio.get_running_loop()
+    with socket.socket() as slow:
+        slow.settimeout(0)
+        await loop.sock_connect(slow, http.addresses[0])
+        await loop.sock_sendall(slow, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await cut.wait()
+
+
+async def test_taken_port_is_a_clear_error_and_nothing_is_left_open(start: Start) -> None:
+    taken = (await start()).addresses[0]
+    metrics = Metrics("spring", providers=[], version="1")
+    free = HttpServer([ANY, taken], metrics=metrics, readiness=list, status=lambda: STATUS)
+    with pytest.raises(ListenError) as error:
+        await free.start()
+    assert str(error.value) == f"cannot listen on {taken}: Address already in use"
+    assert free.addresses == []
+
+
+async def test_host_that_does_not_exist_is_a_clear_error() -> None:
+    http = HttpServer(
+        [Endpoint("192.0.2.1", 0)],
+        metrics=Metrics("spring", providers=[], version="1"),
+        readiness=list,
+        status=lambda: STATUS,
+    )
+    with pytest.raises(ListenError, match=r"^cannot listen on 192\.0\.2\.1:0: Cannot assign"):
+        await http.start()
+
+
+async def test_stop_closes_what_is_open(start: Start) -> None:
+    http = await start()
+    reader, writer = await connect(http)
+    writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"ok\n")
+    address = http.addresses[0]
+    await http.stop()
+    assert await reader.read() == b""
+    await close(writer)
+    with pytest.raises(OSError, match=r"refused|Connect call failed"):
+        await asyncio.open_connection(*address)
+
+
+def test_on_uvloop() -> None:
+    async def main() -> None:
+        metrics = Metrics("spring", providers=[], version="1")
+        http = HttpServer([ANY], metrics=metrics, readiness=list, status=lambda: STATUS)
+        await http.start()
+        assert (await ask(http, "/readyz"))[0] == 200
+        second = HttpServer(http.addresses, metrics=metrics, readiness=list, status=lambda: STATUS)
+        with pytest.raises(ListenError, match="Address already in use"):
+            await second.start()
+        await http.stop()
+
+    uvloop.run(main())
