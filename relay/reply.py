@@ -1,0 +1,188 @@
+"""Every reply the relay can give, in one table (RFC 5321 4.2, RFC 2034, RFC 3463).
+
+Nothing outside this module writes a reply code. A `Reply` is its own wire form; the class digit
+of the enhanced status code is derived from the code, so the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from validators.verdict import Defer, Reason, Reject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_TEXT_LIMIT: Final = 460  # a reply line holds 512 octets at most (RFC 5321 4.5.3.1.5)
+
+
+class Reply:
+    """One SMTP reply.
+
+    `code` is the three-digit code, `enhanced` the enhanced status code or "", `text` the words,
+    `wire` the octets that go to the client, CRLF included.
+    """
+
+    __slots__ = ("code", "enhanced", "text", "wire")
+
+    def __init__(self, code: int, detail: str, text: str) -> None:
+        """`detail` is subject and detail of the enhanced code ("1.3"), or "" where none goes."""
+        self.code = code
+        self.enhanced = f"{code // 100}.{detail}" if detail else ""
+        self.text = _printable(text)
+        self.wire = f"{code} {self.enhanced and self.enhanced + ' '}{self.text}\r\n".encode()
+
+    def because(self, text: str) -> Reply:
+        """Return the same reply with `text` after its own words."""
+        return Reply(self.code, self.enhanced[2:], f"{self.text}: {text}")
+
+    def __str__(self) -> str:
+        """Return the reply as it reads on the wire, without CRLF."""
+        return self.wire[:-2].decode("utf-8", "replace")
+
+    __repr__ = __str__
+
+
+class UpstreamReply:
+    """A reply of the upstream, passed on octet for octet.
+
+    `wire` holds every line with its CRLF; `code` and `enhanced` are read from the last line.
+    """
+
+    __slots__ = ("code", "wire")
+
+    def __init__(self, code: int, wire: bytes) -> None:
+        """Keep `wire`, the complete reply as received."""
+        self.code = code
+        self.wire = wire
+
+    @property
+    def enhanced(self) -> str:
+        """The enhanced status code of the last line, or "" where it has none (RFC 2034)."""
+        line = self.wire[self.wire.rfind(b"\n", 0, -2) + 1 :]
+        word = line[4:].split(None, 1)[:1]
+        parts = word[0].split(b".") if word else []
+        if len(parts) == 3 and all(p.isdigit() and len(p) < 4 for p in parts):  # noqa: PLR2004
+            return word[0].decode()
+        return ""
+
+    @property
+    def text(self) -> str:
+        """The words of all lines, without codes, joined by a space."""
+        lines = self.wire.decode("utf-8", "replace").splitlines()
+        return " ".join(line[4:] for line in lines)
+
+    def __str__(self) -> str:
+        """Return the reply as it reads, without the last CRLF."""
+        return self.wire.decode("utf-8", "replace").rstrip()
+
+
+def _printable(text: str) -> str:
+    """Return `text` as one line of printable ASCII that fits into a reply."""
+    if text.isascii() and text.isprintable() and len(text) <= _TEXT_LIMIT:
+        return text
+    plain = text.encode("ascii", "replace").decode()
+    return "".join(c if c.isprintable() else " " for c in plain)[:_TEXT_LIMIT]
+
+
+TABLE: Final[Mapping[str, Reply]] = {
+    "HELP": Reply(214, "2.0.0", "See RFC 5321"),
+    "STARTTLS_READY": Reply(220, "2.0.0", "Ready to start TLS"),
+    "BYE": Reply(221, "2.0.0", "Bye"),
+    "AUTHENTICATED": Reply(235, "2.7.0", "Authentication successful"),
+    "OK": Reply(250, "2.0.0", "OK"),
+    "SENDER_OK": Reply(250, "2.1.0", "Sender OK"),
+    "RECIPIENT_OK": Reply(250, "2.1.5", "Recipient OK"),
+    "CHUNK_OK": Reply(250, "2.0.0", "Chunk received"),
+    "CANNOT_VERIFY": Reply(252, "2.5.0", "Cannot verify, send some mail and see"),
+    "START_MAIL": Reply(354, "", "Start mail input; end with <CRLF>.<CRLF>"),
+    "DRAINING": Reply(421, "4.3.2", "Shutting down, try again"),
+    "TOO_MANY_CONNECTIONS": Reply(421, "4.3.2", "Too many connections, try again"),
+    "IDLE": Reply(421, "4.4.2", "Idle too long, closing"),
+    "TOO_MANY_BAD_COMMANDS": Reply(421, "4.7.0", "Too many bad commands, closing"),
+    "OUR_FAULT": Reply(451, "4.3.0", "Local trouble, try again"),
+    "STORE_UNAVAILABLE": Reply(451, "4.3.0", "Suppression list not available, try again"),
+    "DNS_UNAVAILABLE": Reply(451, "4.4.3", "DNS gave no answer, try again"),
+    "UPSTREAM_UNREACHABLE": Reply(451, "4.4.1", "Upstream not reachable"),
+    "UPSTREAM_LOST": Reply(451, "4.4.2", "Upstream dropped us"),
+    "POLICY_DEFER": Reply(451, "4.7.1", "Deferred by policy"),
+    "TOO_MANY_RECIPIENTS": Reply(452, "4.5.3", "Too many recipients"),
+    "BAD_COMMAND": Reply(500, "5.5.2", "Command not recognised"),
+    "LINE_TOO_LONG": Reply(500, "5.5.2", "Line too long"),
+    "BAD_LINE_END": Reply(500, "5.5.2", "Lines end with CR LF, and hold neither alone nor NUL"),
+    "BAD_ARGUMENT": Reply(501, "5.5.4", "Syntax error in the arguments"),
+    "AUTH_ABORTED": Reply(501, "5.7.0", "Authentication aborted or not understood"),
+    "NOT_IMPLEMENTED": Reply(502, "5.5.1", "Command not implemented"),
+    "BAD_SEQUENCE": Reply(503, "5.5.1", "Bad sequence of commands"),
+    "BAD_MECHANISM": Reply(504, "5.5.4", "Authentication mechanism not supported"),
+    "AUTH_NEEDED": Reply(530, "5.7.0", "Authentication needed"),
+    "TLS_NEEDED": Reply(530, "5.7.0", "Issue STARTTLS first"),
+    "AUTH_FAILED": Reply(535, "5.7.8", "Authentication failed"),
+    "AUTH_NEEDS_TLS": Reply(538, "5.7.11", "Encryption needed for authentication"),
+    "BAD_LINE_ENDS": Reply(550, "5.5.2", "Message holds a bare CR, a bare LF or NUL"),
+    "NO_DOMAIN": Reply(550, "5.1.2", "Recipient domain does not exist"),
+    "NO_MAIL_HOST": Reply(550, "5.1.2", "Recipient domain has no mail host"),
+    "UNROUTABLE": Reply(550, "5.4.4", "Recipient domain has no routable mail host"),
+    "POLICY_REFUSAL": Reply(550, "5.7.1", "Refused by policy"),
+    "SENDER_NULL_MX": Reply(550, "5.7.27", "Sender domain accepts no mail"),
+    "TOO_LARGE": Reply(552, "5.3.4", "Message too large"),
+    "BAD_RECIPIENT": Reply(553, "5.1.3", "Bad recipient address syntax"),
+    "BAD_SENDER": Reply(553, "5.1.7", "Bad sender address syntax"),
+    "NO_SMTPUTF8": Reply(553, "5.6.7", "Upstream does not offer SMTPUTF8"),
+    "NO_VALID_RECIPIENTS": Reply(554, "5.5.1", "No valid recipients"),
+    "MAIL_LOOP": Reply(554, "5.4.6", "Mail loop: too many Received headers"),
+    "CLIENT_REFUSED": Reply(554, "5.7.1", "Client network not allowed"),
+    "BAD_PARAMETER": Reply(555, "5.5.4", "Parameter not recognised"),
+    "NULL_MX": Reply(556, "5.1.10", "Recipient domain accepts no mail"),
+}
+
+_REJECT: Final[Mapping[Reason, str]] = {
+    Reason.SYNTAX: "BAD_RECIPIENT",
+    Reason.NO_DOMAIN: "NO_DOMAIN",
+    Reason.NO_MAIL_HOST: "NO_MAIL_HOST",
+    Reason.NULL_MX: "NULL_MX",
+    Reason.UNROUTABLE: "UNROUTABLE",
+}
+_DEFER: Final[Mapping[Reason, str]] = {
+    Reason.DNS_UNAVAILABLE: "DNS_UNAVAILABLE",
+    Reason.STORE_UNAVAILABLE: "STORE_UNAVAILABLE",
+    Reason.CHECK_FAILED: "OUR_FAULT",
+}
+_REJECT_SENDER: Final[Mapping[Reason, str]] = {
+    Reason.SYNTAX: "BAD_SENDER",
+    Reason.NULL_MX: "SENDER_NULL_MX",
+}
+
+
+def banner(hostname: str) -> bytes:
+    """Return the greeting of `hostname` (RFC 5321 4.2, 4.3.1)."""
+    return f"220 {hostname} ESMTP presend\r\n".encode()
+
+
+def ehlo(hostname: str, keywords: Sequence[str]) -> bytes:
+    """Return the reply to EHLO, one line a keyword, or to HELO without any (RFC 5321 4.1.1.1)."""
+    lines = [hostname, *keywords]
+    last = len(lines) - 1
+    return "".join(f"250{'-' if i < last else ' '}{line}\r\n" for i, line in enumerate(lines)).encode()
+
+
+def for_recipient(verdict: Reject | Defer, message_id: str) -> Reply:
+    """Return the reply to RCPT that `verdict` leads to, with its reason and the message's id."""
+    return _refusal(verdict, _REJECT, message_id)
+
+
+def for_sender(verdict: Reject | Defer, message_id: str) -> Reply:
+    """Return the reply to MAIL that `verdict` on the sender leads to."""
+    return _refusal(verdict, _REJECT_SENDER, message_id)
+
+
+def _refusal(verdict: Reject | Defer, rejects: Mapping[Reason, str], message_id: str) -> Reply:
+    match verdict:
+        case Reject(reason=reason, detail=detail):
+            reply = TABLE[rejects.get(reason, "POLICY_REFUSAL")]
+        case Defer(reason=reason, detail=detail):
+            reply = TABLE[_DEFER.get(reason, "POLICY_DEFER")]
+    if reason is Reason.CHECK_FAILED:
+        detail = ""  # a fault of our own: no detail on the wire
+    said = f"{reason.value} ({detail})" if detail else reason.value
+    return reply.because(f"{said} [{message_id}]")

@@ -1,0 +1,418 @@
+"""The upstream's half of a transaction: one connection, MAIL, RCPTs, DATA, content, final reply.
+
+Knows connections and replies, no policy. MAIL goes out with the first RCPTs, so a message costs
+the upstream a round trip less than its client thinks. A ready connection that turns out dead
+before content began is replaced unseen: MAIL and the RCPTs accepted so far are said again. After
+content began nothing is repeated, since nobody can know what the upstream did with it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+from relay.events import UpstreamFault
+from relay.events import UpstreamReply as Replied
+from relay.reply import TABLE, Reply, UpstreamReply
+from relay.smtp.connect import HandshakeError
+from relay.smtp.upstream import Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import TypeAlias
+
+    from relay.events import Sink, Stage
+    from relay.smtp.commands import Mail, Rcpt
+    from relay.smtp.upstream import Connection, Features
+
+    AnyReply: TypeAlias = Reply | UpstreamReply
+    Asked: TypeAlias = Callable[["Outcome"], None]
+
+_logger = logging.getLogger(__name__)
+
+_GO: Final = 354
+_DOT: Final = b".\r\n"
+
+
+class Outcome(NamedTuple):
+    """What the upstream said to a group: a reply for each RCPT, and for DATA if it was asked.
+
+    `ready` is true when content may follow.
+    """
+
+    rcpts: list[AnyReply]
+    data: AnyReply | None
+    ready: bool
+
+
+class Connections(Protocol):
+    """Where upstream connections come from: `pool.Upstreams`."""
+
+    def take(self) -> Connection | None:
+        """Return a ready connection, or None."""
+
+    async def acquire(self) -> Connection:
+        """Return a connection, or raise HandshakeError."""
+
+    def give_back(self, connection: Connection) -> None:
+        """Take a clean connection back."""
+
+
+class Flow(Protocol):
+    """Who sends the content, and can be told to wait: the session."""
+
+    def pause(self) -> None:
+        """Read no more from the client for now."""
+
+    def resume(self) -> None:
+        """Go on reading."""
+
+
+class Delivery:
+    """One message on its way to the upstream."""
+
+    __slots__ = (
+        "_accepted", "_asked", "_connection", "_connections", "_content", "_done", "_events",
+        "_flow", "_kinds", "_mail", "_mail_accepted", "_over", "_rcpts", "_sent", "_spawn",
+        "_with_data", "broken", "upstream",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - one caller, which names each
+        self,
+        mail: Mail,
+        *,
+        connections: Connections,
+        events: Sink,
+        flow: Flow,
+        spawn: Callable[[Coroutine[object, object, None]], object],
+    ) -> None:
+        """Connect to nothing yet."""
+        self.broken: Reply | None = None
+        self.upstream = ""
+        self._mail = mail
+        self._connections = connections
+        self._events = events
+        self._flow = flow
+        self._spawn = spawn
+        self._connection: Connection | None = None
+        self._mail_accepted = False
+        self._accepted: list[Rcpt] = []
+        self._rcpts: Sequence[Rcpt] = ()
+        self._with_data = False
+        self._kinds: list[Stage] = []
+        self._asked: Asked | None = None
+        self._content = False
+        self._over: AnyReply | None = None
+        self._sent: Callable[[AnyReply], None] | None = None
+
+    @property
+    def accepted(self) -> int:
+        """Recipients the upstream has taken."""
+        return len(self._accepted)
+
+    # MAIL, RCPT, DATA
+
+    def ask(self, rcpts: Sequence[Rcpt], asked: Asked, *, data: bool) -> None:
+        """Ask for `rcpts`, and for DATA behind them if `data`."""
+        self._rcpts = rcpts
+        self._with_data = data
+        self._asked = asked
+        if self.broken is not None:
+            self._break(self.broken)
+        elif self._connection is not None or self._take():
+            self._send()
+        else:
+            self._spawn(self._connect())
+
+    def _take(self) -> bool:
+        connection = self._connections.take()
+        if connection is not None:
+            self._use(connection)
+        return connection is not None
+
+    def _use(self, connection: Connection) -> None:
+        self._connection = connection
+        self._mail_accepted = False
+        self.upstream = connection.name
+        connection.user = self
+
+    async def _connect(self) -> None:
+        try:
+            connection = await self._connections.acquire()
+        except HandshakeError as error:
+            self._break(TABLE["UPSTREAM_UNREACHABLE"].because(str(error)))
+            return
+        except Exception:
+            _logger.exception("Opening an upstream connection failed")
+            self._break(TABLE["OUR_FAULT"])
+            return
+        if self._asked is None:  # the client went away meanwhile
+            self._connections.give_back(connection)
+            return
+        self._use(connection)
+        self._send()
+
+    def _send(self) -> None:
+        """Send what is due in one write: MAIL, RCPTs to say again, RCPTs, DATA."""
+        connection = self._ready()
+        features = connection.features
+        if self._mail.smtputf8 and not features.smtputf8:
+            self._release()
+            self._break(TABLE["NO_SMTPUTF8"])
+            return
+        lines: list[bytes] = []
+        self._kinds = kinds = []
+        if not self._mail_accepted:
+            lines.append(self._mail_line(features))
+            lines += [_rcpt_line(rcpt, features) for rcpt in self._accepted]
+            kinds.append("mail")
+            kinds += ["rcpt"] * len(self._accepted)
+        lines += [_rcpt_line(rcpt, features) for rcpt in self._rcpts]
+        kinds += ["rcpt"] * len(self._rcpts)
+        if self._with_data and (features.pipelining or not lines):
+            lines.append(b"DATA\r\n")
+            kinds.append("data")
+        connection.exchange(lines, self._answered)
+
+    def _mail_line(self, features: Features) -> bytes:
+        """MAIL with the parameters that this upstream knows; others are left out (RFC 3461 5.2)."""
+        mail = self._mail
+        line = b"MAIL FROM:<%b>" % mail.path.encode()
+        if mail.size and features.size:
+            line += b" SIZE=%d" % mail.size
+        if mail.eight_bit and features.eight_bit:
+            line += b" BODY=8BITMIME"
+        if mail.smtputf8:
+            line += b" SMTPUTF8"
+        if mail.dsn and features.dsn:
+            line += mail.dsn
+        return line + b"\r\n"
+
+    def _answered(self, got: list[UpstreamReply], fault: Fault | None) -> None:
+        connection = self._ready()
+        kinds = self._kinds
+        if fault is not None:
+            if connection.reused and not got:
+                self._replace()
+            else:
+                self._lost(kinds[len(got)], fault.text)
+            return
+        connection.reused = True  # if it dies from here on, it died waiting
+        odd = next((i for i, r in enumerate(got) if not _fits(kinds[i], r.code)), None)
+        if odd is not None:
+            connection.abort()
+            self._lost(kinds[odd], f"unexpected reply {got[odd].code}")
+            return
+        at = 0
+        if not self._mail_accepted:
+            mail = got[0]
+            self._events.emit(Replied("mail", mail.code, "other", _enhanced(mail)))
+            at = 1 + len(self._accepted)
+            if mail.code >= 400:  # noqa: PLR2004
+                self._mail_refused(mail, got[-1] if kinds[-1] == "data" else None)
+                return
+            self._mail_accepted = True
+            if any(reply.code >= 400 for reply in got[1:at]):  # noqa: PLR2004
+                self._lost("rcpt", "a recipient accepted before is refused now")
+                return
+        rcpts = got[at : at + len(self._rcpts)]
+        self._accepted += [
+            line for line, reply in zip(self._rcpts, rcpts, strict=True) if reply.code < 300  # noqa: PLR2004
+        ]
+        self._settle(rcpts, got[-1] if kinds[-1] == "data" else None)
+
+    def _settle(self, rcpts: list[UpstreamReply], data: UpstreamReply | None) -> None:
+        """Finish a group whose MAIL stands."""
+        replies: list[AnyReply] = list(rcpts)
+        if data is not None:
+            self._events.emit(Replied("data", data.code, "other", _enhanced(data)))
+        if not self._with_data:
+            self._tell(Outcome(replies, None, ready=False))
+        elif not self._accepted:
+            if data is not None and data.code == _GO:
+                self._lone_dot()
+            self._tell(Outcome(replies, TABLE["NO_VALID_RECIPIENTS"], ready=False))
+        elif data is None:  # no PIPELINING: DATA goes out once a recipient stands
+            self._rest_with_data(replies)
+        elif data.code == _GO:
+            self._content = True
+            self._ready().send_content(self._final)
+            self._tell(Outcome(replies, TABLE["START_MAIL"], ready=True))
+        else:
+            self._tell(Outcome(replies, data, ready=False))
+
+    def _rest_with_data(self, replies: list[AnyReply]) -> None:
+        asked = self._asked
+        assert asked is not None  # noqa: S101
+
+        def then(outcome: Outcome) -> None:
+            asked(Outcome(replies, outcome.data, outcome.ready))
+
+        self._rcpts = ()
+        self._asked = then
+        self._send()
+
+    def _mail_refused(self, mail: UpstreamReply, data: UpstreamReply | None) -> None:
+        """Give every RCPT the reply that MAIL got: the client's MAIL was answered long ago."""
+        if self._accepted:
+            self._lost("mail", f"refused when said again: {mail}")
+            return
+        if data is not None and data.code == _GO:
+            self._lone_dot()
+        replies: list[AnyReply] = [mail] * len(self._rcpts)
+        answer = TABLE["NO_VALID_RECIPIENTS"] if self._with_data else None
+        self._tell(Outcome(replies, answer, ready=False))
+
+    def _lone_dot(self) -> None:
+        """End an empty message that the upstream let begin without recipients (RFC 2920 3.1)."""
+        connection = self._ready()
+        self._connection = None
+        self._mail_accepted = False
+
+        def ended(_got: list[UpstreamReply], fault: Fault | None) -> None:
+            if fault is None:
+                self._connections.give_back(connection)
+
+        connection.exchange([_DOT], ended)
+
+    def _replace(self) -> None:
+        """Say it all again on another connection."""
+        self._connection = None
+        if self._take():
+            self._send()
+        else:
+            self._spawn(self._connect())
+
+    def _lost(self, stage: Stage, text: str) -> None:
+        self._events.emit(UpstreamFault(stage, self.upstream, text))
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.abort()
+        self._break(TABLE["UPSTREAM_LOST"].because(f"at {stage}: {text}"))
+
+    def _break(self, reply: Reply) -> None:
+        """Answer this group, and what may follow it, with `reply`."""
+        self.broken = reply
+        if self._asked is not None:
+            data = reply if self._with_data else None
+            self._tell(Outcome([reply] * len(self._rcpts), data, ready=False))
+
+    def _tell(self, outcome: Outcome) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked(outcome)
+
+    # Content
+
+    def content(self, octets: bytes) -> None:
+        """Send content on as it comes; nothing more once the upstream has made up its mind."""
+        if self._over is None and self._connection is not None:
+            self._connection.write(octets)
+
+    def end(self, octets: bytes, sent: Callable[[AnyReply], None]) -> None:
+        """Send the last content and the final dot; `sent` gets the final reply."""
+        if self._over is not None:
+            self._content = False
+            sent(self._over)
+            return
+        self._sent = sent
+        self._ready().finish(octets + _DOT)
+
+    def _final(self, got: list[UpstreamReply], fault: Fault | None) -> None:
+        """Take the final reply, or what came in its place."""
+        stage: Stage = "body" if self._sent is None else "final"
+        connection = self._ready()
+        reply: AnyReply
+        if fault is None and _fits(stage, got[0].code):
+            reply = got[0]
+            self._events.emit(Replied(stage, reply.code, "other", _enhanced(reply)))
+        else:
+            text = fault.text if fault is not None else f"unexpected reply {got[0].code}"
+            self._events.emit(UpstreamFault(stage, self.upstream, text))
+            reply = TABLE["UPSTREAM_LOST"].because(f"at {stage}: {text}")
+            connection.abort()
+        self._over = reply
+        if self._sent is None:  # too early: the connection holds half a message
+            connection.abort()
+            self._connection = None
+            self._flow.resume()
+            return
+        self._content = False
+        self._connection = None
+        self._connections.give_back(connection)
+        self._sent(reply)
+
+    # Ends
+
+    def abandon(self) -> None:
+        """Give up: RSET where that is enough, a closed connection where content has begun."""
+        self._asked = None
+        self._sent = None
+        connection = self._connection
+        if connection is None:
+            return
+        self._connection = None
+        if self._content or connection.waiting:
+            connection.abort()
+            return
+        self._connection = connection
+        self._release()
+
+    def _release(self) -> None:
+        connection, self._connection = self._ready(), None
+        if not self._mail_accepted:
+            self._connections.give_back(connection)
+            return
+        self._mail_accepted = False
+
+        def reset(got: list[UpstreamReply], fault: Fault | None) -> None:
+            if fault is None and got[0].code < 300:  # noqa: PLR2004
+                self._connections.give_back(connection)
+            else:
+                connection.abort()
+
+        connection.exchange([b"RSET\r\n"], reset)
+
+    def _ready(self) -> Connection:
+        assert self._connection is not None  # noqa: S101 - callers have one
+        return self._connection
+
+    # upstream.User
+
+    def upstream_paused(self) -> None:
+        """Hold the client back."""
+        self._flow.pause()
+
+    def upstream_resumed(self) -> None:
+        """Let the client go on."""
+        self._flow.resume()
+
+    def upstream_crashed(self) -> None:
+        """Answer whoever waits after a fault of our own: 451, with no detail."""
+        reply = TABLE["OUR_FAULT"]
+        self._connection = None
+        sent, self._sent = self._sent, None
+        self._over = reply
+        self._break(reply)
+        if sent is not None:
+            sent(reply)
+
+
+def _fits(stage: Stage, code: int) -> bool:
+    """Whether `code` is an answer that `stage` can have: RFC 5321 4.3.2."""
+    if stage == "data":
+        return code == _GO or code >= 400  # noqa: PLR2004
+    if stage == "body":
+        return code >= 400  # noqa: PLR2004 - 250 before the end would be a lie
+    return 200 <= code < 300 or code >= 400  # noqa: PLR2004
+
+
+def _enhanced(reply: UpstreamReply) -> str:
+    return reply.enhanced if reply.code >= 400 else ""  # noqa: PLR2004
+
+
+def _rcpt_line(rcpt: Rcpt, features: Features) -> bytes:
+    """RCPT, with NOTIFY and ORCPT where the upstream offers DSN (RFC 3461 5.2)."""
+    if rcpt.dsn and features.dsn:
+        return b"RCPT TO:<%b>%b\r\n" % (rcpt.path.encode(), rcpt.dsn)
+    return b"RCPT TO:<%b>\r\n" % rcpt.path.encode()

@@ -1,0 +1,253 @@
+"""One mail transaction: MAIL, RCPT and DATA without sockets (RFC 5321 3.3).
+
+The session hands over a group of commands and gets all their replies at once, in order. What is
+cached is answered within the call, the rest by callback. A recipient goes upstream only after its
+verdict. One Message event is emitted for each transaction, whichever way it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
+
+from relay import reply as replies
+from relay.events import NO_REASON, Message, Recipient
+from relay.reply import TABLE, UpstreamReply
+from relay.smtp.delivery import Delivery, Outcome
+from validators.policy import Action
+from validators.verdict import Accept
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from typing import TypeAlias
+
+    from relay.events import Result, Sink
+    from relay.smtp.commands import Mail, Rcpt
+    from relay.smtp.delivery import AnyReply, Connections, Flow
+    from validators.pipeline import Judgement
+
+    Answer: TypeAlias = Callable[[Sequence[AnyReply], bool], None]
+    """Takes the replies of a group, and whether content may follow."""
+
+_logger = logging.getLogger(__name__)
+
+_REFUSED: Final = 400
+_FOR_GOOD: Final = 500
+
+
+class Judge(Protocol):
+    """The validators, as far as a transaction needs them: `validators.pipeline.Pipeline`."""
+
+    def judge(self, group: Sequence[str]) -> list[Judgement] | Awaitable[list[Judgement]]:
+        """Judge a group: a list at once where all is known, else something to wait for."""
+
+
+class Services:
+    """What all transactions of a relay share; built once, in app.py."""
+
+    __slots__ = (
+        "clock", "connections", "events", "judge", "most_recipients", "provider", "spawn",
+    )  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        *,
+        judge: Judge,
+        connections: Connections,
+        events: Sink,
+        provider: Callable[[str], str],
+        spawn: Callable[[Coroutine[object, object, None]], object],
+        clock: Callable[[], float],
+        most_recipients: int,
+    ) -> None:
+        """`provider` names a domain's mailbox provider; `spawn` owns a task until it ends."""
+        self.judge = judge
+        self.connections = connections
+        self.events = events
+        self.provider = provider
+        self.spawn = spawn
+        self.clock = clock
+        self.most_recipients = most_recipients
+
+
+class Transaction:
+    """From a MAIL that was answered 250 to the reply to the final dot, or to RSET."""
+
+    __slots__ = (
+        "_answer", "_delivery", "_ended", "_forwarded", "_group", "_judged", "_last", "_sender",
+        "_services", "_started", "_validation", "_with_data", "id", "size", "tried",
+    )  # fmt: skip
+
+    def __init__(self, mail: Mail, message_id: str, services: Services, flow: Flow) -> None:
+        """`flow` is told to pause while the upstream reads slower than the client writes."""
+        self.id = message_id
+        self.size = 0
+        self.tried = False
+        self._sender = mail.path
+        self._services = services
+        self._started = services.clock()
+        self._validation = 0.0
+        self._group: Sequence[Rcpt] = ()
+        self._judged: list[Judgement] = []
+        self._forwarded: list[bool] = []
+        self._with_data = False
+        self._answer: Answer | None = None
+        self._last: tuple[AnyReply, str] | None = None
+        self._ended = False
+        self._delivery = Delivery(
+            mail,
+            connections=services.connections,
+            events=services.events,
+            flow=flow,
+            spawn=services.spawn,
+        )
+
+    @property
+    def broken(self) -> bool:
+        """Whether the upstream was lost: nothing more can come of this transaction."""
+        return self._delivery.broken is not None
+
+    def recipients(self, group: Sequence[Rcpt], answer: Answer, *, data: bool) -> None:
+        """Answer a pipelined group of RCPTs, and the DATA behind them if `data`, in one call."""
+        services = self._services
+        self.tried = self.tried or bool(group)
+        self._group = group
+        self._with_data = data
+        self._answer = answer
+        room = services.most_recipients - self._delivery.accepted
+        if len(group) > room:
+            group = group[:room]
+        began = services.clock()
+        judged = services.judge.judge([rcpt.path for rcpt in group])
+        if isinstance(judged, list):
+            self._validation += services.clock() - began
+            self._forward(judged)
+        else:
+            services.spawn(self._judge(judged, began))
+
+    async def _judge(self, judged: Awaitable[list[Judgement]], began: float) -> None:
+        try:
+            judgements = await judged
+            self._validation += self._services.clock() - began
+            if self._answer is not None:
+                self._forward(judgements)
+        except Exception:
+            _logger.exception("Judging recipients failed")
+            count = len(self._group) + self._with_data
+            self._tell([TABLE["OUR_FAULT"]] * count, ready=False)
+
+    def _forward(self, judged: list[Judgement]) -> None:
+        """Ask the upstream about those the validators accept."""
+        self._judged = judged
+        self._forwarded = passed = [isinstance(one.verdict, Accept) for one in judged]
+        rcpts = [rcpt for rcpt, ok in zip(self._group, passed, strict=False) if ok]
+        if rcpts or (self._with_data and self._delivery.accepted):
+            self._delivery.ask(rcpts, self._asked, data=self._with_data)
+        else:
+            data = TABLE["NO_VALID_RECIPIENTS"] if self._with_data else None
+            self._asked(Outcome([], data, ready=False))
+
+    def _asked(self, outcome: Outcome) -> None:
+        """Put the replies together in the order of the commands."""
+        said = iter(outcome.rcpts)
+        answers: list[AnyReply] = []
+        for judgement, passed in zip(self._judged, self._forwarded, strict=True):
+            reply = next(said) if passed else replies.for_recipient(judgement.verdict, self.id)  # type: ignore[arg-type]
+            self._report(judgement, reply)
+            if passed and reply.code < _REFUSED:
+                reply = TABLE["RECIPIENT_OK"]
+            answers.append(reply)
+        excess = len(self._group) - len(answers)
+        answers += [TABLE["TOO_MANY_RECIPIENTS"]] * excess
+        if answers and not self._delivery.accepted:
+            self._last = (answers[-1], "rcpt")
+        if outcome.data is not None:
+            answers.append(outcome.data)
+            if not outcome.ready:
+                self._last = (outcome.data, "data")
+        self._tell(answers, ready=outcome.ready)
+
+    def _tell(self, answers: Sequence[AnyReply], *, ready: bool) -> None:
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer(answers, ready)
+
+    def _report(self, judgement: Judgement, reply: AnyReply) -> None:
+        verdict, address = judgement.verdict, judgement.address
+        upstream = isinstance(reply, UpstreamReply)
+        self._services.events.emit(
+            Recipient(
+                self.id,
+                judgement.text,
+                verdict.name,
+                NO_REASON if isinstance(verdict, Accept) else verdict.reason.value,
+                "" if isinstance(verdict, Accept) else verdict.detail,
+                tuple(f.reason.value for f, action in judgement.findings if action is Action.OBSERVE)
+                if judgement.findings
+                else (),
+                reply.code,
+                reply.code if upstream else 0,
+                reply.enhanced if upstream and reply.code >= _REFUSED else "",
+                self._services.provider(address.domain) if address is not None else "other",
+            )
+        )
+
+    # Content
+
+    def content(self, octets: bytes) -> None:
+        """Send content on to the upstream."""
+        self._delivery.content(octets)
+
+    def end(self, octets: bytes, sent: Callable[[AnyReply], None]) -> None:
+        """Send the last content and the final dot; `sent` gets the final reply."""
+
+        def final(reply: AnyReply) -> None:
+            self._finish(reply, "final")
+            sent(reply)
+
+        self._delivery.end(octets, final)
+
+    def refuse(self, reply: AnyReply) -> None:
+        """Drop a message whose content is at fault: the upstream never sees its end."""
+        self._delivery.abandon()
+        self._finish(reply, "body")
+
+    def abandon(self) -> None:
+        """End without a final reply: RSET, QUIT, or the client is gone."""
+        self._answer = None
+        if not self._ended:
+            self._delivery.abandon()
+            self._finish(None, "")
+
+    def _finish(self, reply: AnyReply | None, stage: str) -> None:
+        """Emit the Message event, once."""
+        if self._ended:
+            return
+        self._ended = True
+        services = self._services
+        if reply is None and self._last is not None and not self._delivery.accepted:
+            reply, stage = self._last
+        code = reply.code if reply is not None else 0
+        services.events.emit(
+            Message(
+                self.id,
+                self._sender,
+                _result(code),
+                code,
+                stage,
+                self._delivery.upstream,
+                self._delivery.accepted,
+                self.size,
+                services.clock() - self._started,
+                self._validation,
+                reply.text if reply is not None else "",
+            )
+        )
+
+
+def _result(code: int) -> Result:
+    if code == 0:
+        return "aborted"
+    if code < _REFUSED:
+        return "relayed"
+    return "deferred" if code < _FOR_GOOD else "refused"

@@ -1,0 +1,67 @@
+"""One owner for every task: what is spawned here ends with the application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from types import TracebackType
+
+_logger = logging.getLogger(__name__)
+
+
+class Tasks:
+    """A group of tasks none of which can take the others down."""
+
+    __slots__ = ("_group", "_tasks")
+
+    def __init__(self) -> None:
+        """Own nothing yet."""
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Begin to own tasks."""
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Cancel what still runs, and wait for its end."""
+        for task in self._tasks:
+            task.cancel()
+        await self._group.__aexit__(kind, error, traceback)
+
+    def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run `work` until it ends or the application does; a fault is logged."""
+        task = self._group.create_task(_guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def every(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` again and again; a call that fails is logged, the next comes all the same."""
+        self.spawn(_repeat(seconds, action))
+
+
+async def _guarded(work: Coroutine[object, object, None]) -> None:
+    try:
+        await work
+    except Exception:
+        _logger.exception("A task failed")
+
+
+async def _repeat(seconds: float, action: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            action()
+        except Exception:
+            _logger.exception("A periodic action failed")
