@@ -61,7 +61,7 @@ class Message(NamedTuple):
     upstream: str
     """`host:port`; empty when none was reached."""
     recipients: int
-    """Recipients the message was relayed to, or would have been."""
+    """Recipients the upstream accepted."""
     size: int
     """Octets of content taken from the client."""
     seconds: float

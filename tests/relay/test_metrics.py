@@ -1,7 +1,10 @@
 """What is counted, what Prometheus sees of it, and that no input makes series without bound."""
 
+import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,10 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from relay.events import Event, Message, Recipient, Result, UpstreamFault, UpstreamReply
 from relay.metrics import Metrics, labels, process_figures
 from relay.metrics.catalogue import CATALOGUE
+from tests.docs import pages
 from tests.support import need
 from validators.policy import Policy
 from validators.verdict import Action, Reason
 
+PAGE = pages.DOCS / "metrics.md"
 PROVIDERS = ("google", "yahoo")
 
 
@@ -368,3 +373,36 @@ def test_promtool_finds_nothing_to_say(metrics: Metrics) -> None:
         check=False,
     )
     assert (found.returncode, found.stdout, found.stderr) == (0, b"", b"")
+
+
+def test_page_names_every_label_value() -> None:
+    documented = {
+        row["label"].replace("`", ""): set(re.findall(r"`([^`]*)`", row["values"]))
+        for row in pages.rows(PAGE, "label")
+    }
+    for name, values in {
+        "verdict": labels.VERDICTS,
+        "reason of suppressions": labels.SUPPRESSIONS,
+        "result of messages": labels.RESULTS,
+        "result of handshakes": labels.HANDSHAKES,
+        "result of the DNS cache": labels.CACHE_RESULTS,
+        "stage": labels.STAGES,
+        "state": labels.POOL_STATES,
+        "cause": labels.CAUSES,
+        "check": [check for check in labels.CHECKS if check != "other"],
+    }.items():
+        assert documented[name] == set(values), name
+
+
+def test_queries_of_the_page_are_valid_and_ask_for_every_metric(tmp_path: Path) -> None:
+    queries = re.findall(r"^```promql\n(.*?)\n```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    asked = set(re.findall(r"presend_[a-z_]+", " ".join(queries)))
+    names = {name if kind != "histogram" else f"{name}_bucket" for name, kind, _, _ in CATALOGUE}
+    assert asked == names
+    rules = [{"record": f"page:query:{n}", "expr": query} for n, query in enumerate(queries)]
+    file = tmp_path / "rules.yaml"
+    file.write_text(json.dumps({"groups": [{"name": "page", "rules": rules}]}))
+    found = subprocess.run(
+        [need.program("promtool"), "check", "rules", file], capture_output=True, check=False
+    )
+    assert found.returncode == 0, found.stderr.decode()
