@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.support.presend import command
 SETTINGS = {"PRESEND_TRUSTED_DOMAINS": "example.com"}
 
 
-def judged(output: str) -> list[dict[str, object]]:
+def judged(output: str) -> list[dict[str, Any]]:
     """The objects of the output."""
     return [json.loads(line) for line in output.splitlines()]
 
@@ -44,8 +45,9 @@ def test_observed_facts_are_among_the_findings(tmp_path: Path) -> None:
     done = command("check", "-", directory=tmp_path, settings=settings, stdin="abuse@example.com\n")
     (line,) = judged(done.stdout)
     assert (line["verdict"], line["reason"]) == ("accept", None)
-    (finding,) = line["findings"]  # type: ignore[misc]
-    assert (finding["reason"], finding["action"]) == ("role_account", "observe")
+    assert [(it["reason"], it["action"]) for it in line["findings"]] == [
+        ("role_account", "observe")
+    ]
 
 
 def test_suppressions_count(tmp_path: Path) -> None:
