@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from email_validator import SPECIAL_USE_DOMAIN_NAMES, validate_email
+from email_validator import SPECIAL_USE_DOMAIN_NAMES, ValidatedEmail, validate_email
 
 from validators.canonical import Rule, rules
 from validators.verdict import Finding, Reason
@@ -55,7 +55,7 @@ class Address:
     """A-labels in lower case, or a literal: `[192.0.2.1]`, `[IPv6:2001:db8::1]`."""
     canonical: str
     """The mailbox it stands for: lower case, and without what its provider ignores."""
-    needs_smtputf8: bool
+    needs_smtputf8: bool = False
     """The local part is not ASCII (RFC 6531). A domain never needs it: it has its A-labels."""
 
     @property
@@ -68,21 +68,26 @@ class Address:
 
 def parse(text: str, options: SyntaxOptions = DEFAULT) -> Address | Finding:
     """Return the address, or the SYNTAX finding that says what is wrong with it. Never raises."""
+    if len(text) > ADDRESS_LIMIT:
+        return _too_long("address", ADDRESS_LIMIT)
     local, _, written = text.rpartition("@")
-    if len(text) <= ADDRESS_LIMIT and _is_dot_atom(local):
+    if _is_dot_atom(local):
         domain = _domain(written)
-        if domain is not None and len(local) <= domain.local_limit:
-            return _address(text, local, domain)
+        if domain is not None and len(local) <= domain[2]:
+            name, rule, _ = domain
+            mailbox = local.lower()
+            if rule is not None:
+                mailbox, name = rule.fold(mailbox), rule.mailbox or name
+            return Address(text, local, domain[0], f"{mailbox}@{name}")
     return _parse_any(text, options)
 
 
 def parse_domain(text: str) -> str:
     """Return the domain in lower-case A-labels; ValueError says what is wrong with it."""
-    domain = _domain(text) if len(text) <= ADDRESS_LIMIT else None
-    if domain is not None:
-        return domain.name
-    found = _parse_any(f"a@{text}", DEFAULT)
-    raise ValueError(found.detail if isinstance(found, Finding) else "This is not a domain.")
+    found = parse(f"a@{text}")
+    if isinstance(found, Finding):
+        raise ValueError(found.detail)  # noqa: TRY004 the value is wrong, not its type
+    return found.domain
 
 
 class _Domain(NamedTuple):
@@ -95,51 +100,74 @@ class _Domain(NamedTuple):
 
 @lru_cache(maxsize=16_384)
 def _domain(written: str) -> _Domain | None:
-    """Return the domain, or None if it is not valid or a literal."""
+    """Return what is known of a domain, or None if it is not a valid one."""
     if _is_plain_domain(written) and "--" not in written:
         name = written.lower()
+        longest = len(name)
     else:
         try:
-            name = _validated(f"a@{written}", DEFAULT)[1]
+            name, longest = _validated_domain(written)
         except ValueError:
             return None
-    longest = max(len(name), len(written.encode()))
     return _Domain(name, rules().get(name), min(LOCAL_LIMIT, ADDRESS_LIMIT - 1 - longest))
 
 
-def _address(text: str, local: str, domain: _Domain) -> Address:
-    """Put the address together; `local` is not quoted."""
-    name, rule, _ = domain
-    mailbox = local.lower()
-    if rule is None:
-        return Address(text, local, name, f"{mailbox}@{name}", not local.isascii())
-    mailbox = rule.fold(mailbox)
-    return Address(text, local, name, f"{mailbox}@{rule.mailbox or name}", not local.isascii())
+def _validated_domain(written: str) -> tuple[str, int]:
+    """Return the A-labels, and the octets of the longest spelling; ValueError if not valid.
+
+    A special-use name (`.local`, `.test`, `.internal`) is no fault of syntax, and may well be a
+    mail domain inside a company. email-validator knows no option for that, so it gets to see
+    another top-level label of the same length.
+    """
+    head, _, top = written.rpartition(".")
+    special = top.lower() in SPECIAL_USE_DOMAIN_NAMES
+    found = _validated(f"a@{head}.{'x' * len(top)}" if special else f"a@{written}", DEFAULT)
+    name = found.ascii_domain
+    if special:
+        name = name[: -len(top)] + top.lower()
+    return name, max(len(name), len(found.domain.encode()), len(written.encode()))
 
 
 def _parse_any(text: str, options: SyntaxOptions) -> Address | Finding:
-    """Parse through email-validator."""
-    if len(text) > ADDRESS_LIMIT:
-        return Finding(Reason.SYNTAX, f"The address is longer than {ADDRESS_LIMIT} octets.")
+    """Parse what the fast path does not take."""
+    local, _, written = text.rpartition("@")
+    domain = _domain(written)
     try:
-        local, name = _validated(text, options)
+        found = _validated(text if domain is None else f"{local}@example.com", options)
     except ValueError as error:
         detail = str(error).encode("ascii", "backslashreplace").decode()
         return Finding(Reason.SYNTAX, detail[:DETAIL_LIMIT])
-    if len(local.encode()) > LOCAL_LIMIT:
-        detail = f"The part before the @-sign is longer than {LOCAL_LIMIT} octets."
-        return Finding(Reason.SYNTAX, detail)
+    if domain is None:
+        domain = _Domain(found.ascii_domain, None, LOCAL_LIMIT)
+    octets = max(len(local.encode()), len(found.local_part.encode()))
+    if octets > LOCAL_LIMIT:
+        return _too_long("part before the @-sign", LOCAL_LIMIT)
+    if octets > domain.local_limit:
+        return _too_long("address", ADDRESS_LIMIT)
+    return _address(text, found.local_part, domain)
+
+
+def _address(text: str, local: str, domain: _Domain) -> Address:
+    """Put an unusual address together."""
+    name, rule, _ = domain
     mailbox = unicodedata.normalize("NFC", local.lower())
-    return _address(text, local, _Domain(name, rules().get(name), LOCAL_LIMIT))
+    if rule is not None:
+        name = rule.mailbox or name
+        if not local.startswith('"'):
+            mailbox = rule.fold(mailbox)
+    return Address(text, local, domain.name, f"{mailbox}@{name}", not local.isascii())
 
 
-def _validated(text: str, options: SyntaxOptions) -> tuple[str, str]:
-    """Return local part and A-label domain by email-validator; ValueError if it refuses."""
-    found = validate_email(
+def _validated(text: str, options: SyntaxOptions) -> ValidatedEmail:
+    """Return what email-validator makes of an address; ValueError if it refuses."""
+    return validate_email(
         text,
         strict=True,
         allow_quoted_local=options.allow_quoted_local,
         allow_domain_literal=options.allow_domain_literal,
         check_deliverability=False,
     )
-    return found.local_part, found.ascii_domain
+
+
+def _too_long(what: str, limit: int) -> Finding:
+    return Finding(Reason.SYNTAX, f"The {what} is longer than {limit} octets.")

@@ -2,18 +2,18 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One provider's way of reading a local part; the data file says what the fields mean."""
+    """One provider's way of reading a local part; data/canonical_forms.toml says what it means."""
 
     mailbox: str | None = None
     tag: str = ""
-    letters: Mapping[int, str | None] = field(default_factory=dict)
+    replaced: tuple[tuple[str, str], ...] = ()
 
     def fold(self, local: str) -> str:
         """Return the name of the mailbox for a lower-case local part.
@@ -21,19 +21,19 @@ class Rule:
         A local part that would not be valid any more (`+x`, `a.+x`) is returned as it is.
         """
         name = local.partition(self.tag)[0] if self.tag else local
-        if self.letters:
-            name = name.translate(self.letters)
+        for old, new in self.replaced:
+            name = name.replace(old, new)
         return name if name and name[-1] != "." else local
 
 
 @cache
 def rules() -> Mapping[str, Rule]:
     """Return the rules by A-label domain, from the data file."""
-    text = resources.files("validators.data").joinpath("canonical_forms.toml").read_text("utf-8")
+    file = resources.files("validators.data").joinpath("canonical_forms.toml")
     found: dict[str, Rule] = {}
-    for provider in tomllib.loads(text).values():
-        letters = dict.fromkeys(map(ord, provider.get("ignored", "")))
-        letters |= {ord(pair[0]): pair[1] for pair in provider.get("same", ())}
-        rule = Rule(provider.get("mailbox"), provider.get("tag", ""), letters)
+    for provider in tomllib.loads(file.read_text("utf-8")).values():
+        replaced = [(character, "") for character in provider.get("ignored", "")]
+        replaced += [(old, new) for old, new in provider.get("same", ())]
+        rule = Rule(provider.get("mailbox"), provider.get("tag", ""), tuple(replaced))
         found |= dict.fromkeys(provider["domains"], rule)
     return found

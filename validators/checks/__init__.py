@@ -1,0 +1,1 @@
+"""The checks, one file each: what they know, and nothing of what it leads to."""

@@ -135,7 +135,7 @@ class SuppressionCheck:
     ) -> Sequence[Finding | None] | Awaitable[Sequence[Finding | None]]:
         """Return who is suppressed; one lookup for the group."""
         found = self._lookup.find(group)
-        if isinstance(found, Awaitable):
+        if not isinstance(found, list) and isinstance(found, Awaitable):
             return self._wait(found)
         return self._facts(found)
 
@@ -147,7 +147,7 @@ class SuppressionCheck:
 
     def _facts(self, found: Sequence[Suppression | None]) -> Sequence[Finding | None]:
         if not any(found):
-            return [None] * len(found)
+            return found  # type: ignore[return-value] # all None
         now = self._clock()
         return [
             Finding(Reason.SUPPRESSED, entry.reason)
