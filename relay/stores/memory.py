@@ -1,11 +1,11 @@
 """Suppressions in this process's memory: for tests, and for lists that need not outlive it."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from relay.stores.protocol import ImportResult
 from relay.stores.rank import in_force, lasts_longer, specificity
+from relay.stores.tally import Tally
 from validators.address import Address
 from validators.checks.suppression import (
     ALL,
@@ -25,6 +25,7 @@ class MemoryStore:
         self._scopes = (ALL, campaign)
         self._clock = clock
         self._entries: dict[bytes, dict[str, Suppression]] = {}
+        self._tally = Tally()
 
     def find(self, group: Sequence[Address]) -> Sequence[Suppression | None]:
         """Return the entry in force for each address (see `Store.find`)."""
@@ -62,6 +63,9 @@ class MemoryStore:
                 renewed += 1
             else:
                 continue
+            if known is not None:
+                self._tally.add(known, -1)
+            self._tally.add(entry)
             scopes[entry.scope] = entry
         return ImportResult(len(given), added, renewed)
 
@@ -71,7 +75,7 @@ class MemoryStore:
         scopes = self._entries.get(digest, {})
         gone = [name for name in scopes if scope in (None, name)]
         for name in gone:
-            del scopes[name]
+            self._tally.add(scopes.pop(name), -1)
         if not scopes:
             self._entries.pop(digest, None)
         return len(gone)
@@ -96,13 +100,7 @@ class MemoryStore:
 
     def counts(self) -> Mapping[SuppressionReason, int]:
         """Return the entries for each reason."""
-        now = self._clock()
-        return Counter(
-            entry.reason
-            for scopes in self._entries.values()
-            for entry in scopes.values()
-            if in_force(entry, now)
-        )
+        return self._tally.counts(self._clock())
 
     def healthy(self) -> str | None:
         """Memory always answers."""
@@ -114,3 +112,4 @@ class MemoryStore:
     def close(self) -> None:
         """Forget everything."""
         self._entries.clear()
+        self._tally = Tally()

@@ -1,0 +1,159 @@
+"""The read on the way of every recipient: a connection that only reads, and what spares a read.
+
+A read transaction is held open between refreshes, so that a lookup takes no file lock. Kinds of
+entries that neither the campaign nor scope `all` has are not looked up at all.
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from relay.stores.rank import in_force, specificity
+from relay.stores.sqlite.rows import KINDS, Row, from_row
+from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, probe
+from validators.address import Address
+from validators.checks.suppression import (
+    ALL,
+    Kind,
+    StoreUnavailable,
+    Suppression,
+    keys_for,
+)
+
+_MOST_KEYS: Final = 256
+"""Keys of one query."""
+_RENEWAL: Final = 4096
+"""Lookups after which the view is renewed even where nobody calls `refresh`."""
+_PATIENCE: Final = 0.05
+"""Seconds: readers wait for nobody in WAL mode, but for a recovery after another's crash."""
+
+
+class Reader:
+    """Lookups in the file at `path`, as `campaign` sees it."""
+
+    def __init__(self, path: Path, *, campaign: str, clock: Callable[[], float]) -> None:
+        """Open the file for reading. Raises StoreError. Call `refresh` before the first lookup."""
+        self.connection = open_reader(path, patience=_PATIENCE)
+        self._path = path
+        self._file = _identity(path)
+        self._campaign = campaign
+        self._clock = clock
+        self._kinds: frozenset[Kind] = frozenset()
+        self._version: int | None = None
+        self._fault: str | None = None
+        self._lookups = 0
+        self._single = _select("key = ?")
+
+    def find(self, group: Sequence[Address]) -> list[Suppression | None]:
+        """Return the entry in force for each address, the most specific one. StoreUnavailable."""
+        if self._fault is not None:
+            raise StoreUnavailable(self._fault)
+        if not self._kinds:
+            return [None] * len(group)
+        keys = [keys_for(address, self._kinds) for address in group]
+        rows = self._rows([single for several in keys for single in several], self._single)
+        if not rows:
+            return [None] * len(group)
+        found = self._by_key(rows)
+        return [
+            min(
+                (entry for single in several for entry in found.get(single, ())),
+                key=specificity,
+                default=None,
+            )
+            for several in keys
+        ]
+
+    def matches(self, address: Address) -> Iterator[Suppression]:
+        """Go through the entries in force for one address, of every scope. StoreUnavailable."""
+        if self._fault is not None:
+            raise StoreUnavailable(self._fault)
+        anywhere = _select("key = ?", "? IS NOT NULL")
+        for single in keys_for(address):
+            for entries in self._by_key(self._rows([single], anywhere)).values():
+                yield from entries
+
+    def refresh(self) -> None:
+        """Renew the view; read again which kinds there are if the file was changed."""
+        connection = self.connection
+        try:
+            if connection.in_transaction:
+                connection.execute("COMMIT")
+            version = connection.execute("PRAGMA data_version").fetchone()[0]
+            connection.execute("BEGIN")
+            if version != self._version or self._fault is not None:
+                if self._fault is not None:
+                    probe(connection)
+                rows = connection.execute(
+                    "SELECT DISTINCT kind FROM tally WHERE scope IN (?, ?) AND number > 0",
+                    (ALL, self._campaign),
+                )
+                self._kinds = frozenset(KINDS[kind] for (kind,) in rows)
+                self._version, self._fault = version, None
+        except sqlite3.Error as error:
+            self._fault = explain(self._path, error)
+
+    def healthy(self) -> str | None:
+        """Return why lookups fail, or would after the next start; None if they do not."""
+        if self._fault is not None:
+            return self._fault
+        if _identity(self._path) != self._file:
+            return f"The suppression store {self._path} was removed or replaced. Start again."
+        return None
+
+    def _rows(self, keys: list[bytes], single: str) -> list[Row]:
+        self._lookups += 1
+        if self._lookups % _RENEWAL == 0:
+            self.refresh()
+        try:
+            if len(keys) == 1:
+                return self.connection.execute(single, (keys[0], self._campaign)).fetchall()
+            rows: list[Row] = []
+            for start in range(0, len(keys), _MOST_KEYS):
+                some = keys[start : start + _MOST_KEYS]
+                # Few sizes, so that few statements are prepared: filled up with the last key.
+                size = 1 << (len(some) - 1).bit_length()
+                some += some[-1:] * (size - len(some))
+                rows += self.connection.execute(_select_many(size), (*some, self._campaign))
+        except sqlite3.Error as error:
+            self._fault = explain(self._path, error)
+            raise StoreUnavailable(self._fault) from error
+        return rows
+
+    def _by_key(self, rows: list[Row]) -> dict[bytes, list[Suppression]]:
+        now = self._clock()
+        found: dict[bytes, list[Suppression]] = {}
+        for row in rows:
+            entry = from_row(row)
+            if in_force(entry, now):
+                found.setdefault(row[0], []).append(entry)
+        return found
+
+
+def _select(keys: str, scope: str = f"+scope IN ('{ALL}', ?)") -> str:
+    # The unary plus keeps the scope out of the index search: one descent for a key, not two.
+    return f"SELECT {COLUMNS} FROM suppression WHERE {keys} AND {scope}"  # noqa: S608 - constants
+
+
+def _select_many(size: int) -> str:
+    return _MANY[size.bit_length() - 1]
+
+
+def _many(size: int) -> str:
+    keys = ", ".join(["(?)"] * size)
+    return (
+        f"SELECT {COLUMNS} FROM (VALUES {keys}) AS wanted "  # noqa: S608 - constants
+        f"CROSS JOIN suppression ON key = wanted.column1 AND +scope IN ('{ALL}', ?)"
+    )
+
+
+_MANY: Final = tuple(_many(1 << power) for power in range(_MOST_KEYS.bit_length()))
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -1,0 +1,227 @@
+"""The suppression store in an SQLite file, in WAL mode: one writes, all read meanwhile."""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+from relay.stores.protocol import ImportResult, StoreError
+from relay.stores.rank import in_force, specificity
+from relay.stores.sqlite.reader import Reader
+from relay.stores.sqlite.rows import REASONS, Row, from_row, reason_number, to_row
+from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, open_writer
+from relay.stores.sqlite.staging import Staging
+from relay.stores.tally import last_day
+from validators.address import Address
+from validators.checks.suppression import (
+    ALL,
+    Kind,
+    StoreUnavailable,
+    Suppression,
+    SuppressionReason,
+    key,
+)
+
+_BATCH: Final = 100
+"""Rows of one statement in an import: each statement keeps an undo journal for its triggers."""
+
+
+def _upsert(rows: int) -> str:
+    values = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?)"] * rows)
+    return f"""
+INSERT INTO suppression ({COLUMNS}) VALUES {values}
+ON CONFLICT (key, scope) DO UPDATE SET reason = excluded.reason, source = excluded.source,
+    created = excluded.created, expires = excluded.expires
+WHERE suppression.expires IS NOT NULL
+    AND (excluded.expires IS NULL OR excluded.expires > suppression.expires)
+"""  # noqa: S608 - constants
+
+
+_UPSERT: Final = _upsert(1)
+_UPSERT_BATCH: Final = _upsert(_BATCH)
+_PURGE: Final = """
+DELETE FROM suppression WHERE (key, scope) IN (
+    SELECT key, scope FROM suppression WHERE expires <= ? LIMIT 10000)
+"""
+_CHECKPOINTS: Final = 20
+_CHECKPOINT_PAUSE: Final = 0.1
+"""Seconds; readers renew their view several times a second."""
+
+
+class SqliteStore:
+    """A store in a file. Used by one thread; any number of processes may share the file."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        campaign: str,
+        clock: Callable[[], float] = time.time,
+        patience: float = 30.0,
+    ) -> None:
+        """Open or make the file. `patience`: seconds to wait for another's write. StoreError."""
+        self._path = path
+        self._campaign = campaign
+        self._clock = clock
+        self._writer = open_writer(path, patience=patience)
+        try:
+            self._reader = Reader(path, campaign=campaign, clock=clock)
+        except StoreError:
+            self._writer.close()
+            raise
+        self.refresh()
+
+    def find(self, group: Sequence[Address]) -> Sequence[Suppression | None]:
+        """Return the entry in force for each address (see `Store.find`)."""
+        return self._reader.find(group)
+
+    def lookup(self, address: Address) -> list[Suppression]:
+        """Return every entry in force that holds for an address."""
+        return sorted(self._reader.matches(address), key=specificity)
+
+    def add(self, entries: Iterable[Suppression]) -> int:
+        """Add a few entries (see `Store.add`); `import_entries` is for many."""
+        rows = [to_row(entry) for entry in entries]
+        with self._transaction() as connection:
+            return _put(connection, rows)
+
+    def remove(self, kind: Kind, value: str, scope: str | None = None) -> int:
+        """Remove an entry (see `Store.remove`)."""
+        with self._transaction() as connection:
+            return connection.execute(
+                "DELETE FROM suppression WHERE key = ? AND scope = ifnull(?, scope)",
+                (key(kind, value), scope),
+            ).rowcount
+
+    def import_entries(
+        self,
+        entries: Iterable[Suppression],
+        *,
+        merged: Callable[[float], None] | None = None,
+    ) -> ImportResult:
+        """Add all entries or none (see `Store.import_entries`).
+
+        The source is read whole before the store is locked; `merged` hears of the progress since
+        then, as a fraction.
+        """
+        try:
+            with Staging(self._path.parent) as staging:
+                for entry in entries:
+                    staging.put(to_row(entry))
+                return self._merge(staging, merged)
+        except OSError as error:
+            raise StoreError(
+                f"The import needs room beside the suppression store {self._path}: "
+                f"{error.strerror or error}. Make room and import again; nothing was changed."
+            ) from error
+
+    def _merge(self, staging: Staging, merged: Callable[[float], None] | None) -> ImportResult:
+        done = changed = 0
+        with self._transaction() as connection:
+            before = _total(connection)
+            for rows in staging.buckets():
+                changed += _put(connection, rows)
+                done += len(rows)
+                if merged is not None:
+                    merged(done / staging.total)
+            added = _total(connection) - before
+        self._checkpoint()
+        return ImportResult(done, added, changed - added)
+
+    def entries(
+        self, *, scope: str | None = None, reason: SuppressionReason | None = None
+    ) -> Iterator[Suppression]:
+        """Go through the entries in force (see `Store.entries`), over a connection of its own."""
+        now = self._clock()
+        number = None if reason is None else reason_number(reason)
+        try:
+            with contextlib.closing(open_reader(self._path, patience=1.0)) as connection:
+                for row in connection.execute(
+                    f"SELECT {COLUMNS} FROM suppression "  # noqa: S608 - a constant
+                    "WHERE scope = ifnull(?, scope) AND reason = ifnull(?, reason)",
+                    (scope, number),
+                ):
+                    entry = from_row(row)
+                    if in_force(entry, now):
+                        yield entry
+        except (StoreError, sqlite3.Error) as error:
+            raise self._unavailable(error) from error
+
+    def counts(self) -> Mapping[SuppressionReason, int]:
+        """Return the entries for each reason that `find` may return."""
+        try:
+            rows = self._reader.connection.execute(
+                "SELECT reason, sum(number) FROM tally WHERE scope IN (?, ?) "
+                "AND (day = 0 OR day >= ?) AND number > 0 GROUP BY reason",
+                (ALL, self._campaign, last_day(self._clock())),
+            ).fetchall()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+        return {REASONS[reason]: number for reason, number in rows}
+
+    def healthy(self) -> str | None:
+        """Return why the store cannot answer, or None."""
+        return self._reader.healthy()
+
+    def refresh(self) -> None:
+        """Take notice of what other processes changed."""
+        self._reader.refresh()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.connection.close()
+        self._writer.close()
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """Change the store: all of the block or nothing. StoreError if it cannot be done."""
+        connection = self._writer
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute(_PURGE, (self._clock(),))
+                connection.execute("DELETE FROM tally WHERE number = 0")
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            raise StoreError(explain(self._path, error)) from error
+        finally:
+            self.refresh()
+
+    def _checkpoint(self) -> None:
+        """Move a large write-ahead log into the file: lookups in it are slower."""
+        with contextlib.suppress(sqlite3.Error):
+            for _ in range(_CHECKPOINTS):
+                _, size, moved = self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if size == moved:
+                    return
+                self.refresh()
+                time.sleep(_CHECKPOINT_PAUSE)
+
+    def _unavailable(self, error: Exception) -> StoreUnavailable:
+        if isinstance(error, sqlite3.Error):
+            return StoreUnavailable(explain(self._path, error))
+        return StoreUnavailable(str(error))
+
+
+def _put(connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
+    """Add rows; return how many are new or last longer."""
+    whole = len(rows) - len(rows) % _BATCH
+    changed = 0
+    for start in range(0, whole, _BATCH):
+        values = tuple(chain.from_iterable(rows[start : start + _BATCH]))
+        changed += connection.execute(_UPSERT_BATCH, values).rowcount
+    for row in rows[whole:]:
+        changed += connection.execute(_UPSERT, row).rowcount
+    return changed
+
+
+def _total(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT ifnull(sum(number), 0) FROM tally").fetchone()[0])
