@@ -4,6 +4,8 @@ import fcntl
 import json
 import logging
 import os
+import select
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -384,10 +386,26 @@ def test_lines_for_a_closed_pipe_are_counted(pipe: Pipe) -> None:
     assert pipe.writer.dropped == 2
 
 
-def test_non_blocking_descriptor_loses_nothing(pipe: Pipe) -> None:
+def test_non_blocking_descriptor_loses_nothing(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = threading.Event()
+
+    class Poll:
+        """Tells when the writer has to wait."""
+
+        def __init__(self) -> None:
+            self._poll = poll()
+            self.register = self._poll.register
+
+        def poll(self) -> None:
+            full.set()
+            self._poll.poll()
+
+    poll = select.poll
+    monkeypatch.setattr(select, "poll", Poll)
     os.set_blocking(pipe.writing, False)
     data = b"x" * 300_000 + b"\n"
     assert pipe.writer.write(data)
+    assert full.wait(10)
     got = b""
     while len(got) < len(data):
         got += os.read(pipe.reading, 1 << 20)
@@ -486,7 +504,9 @@ def test_last_lines_are_waited_for_at_exit(pipe: Pipe) -> None:
     handler = install(pipe.writer, campaign="spring")
     logging.getLogger("relay").info("stopped")
     handler.close()
+    os.set_blocking(pipe.reading, False)
     assert os.read(pipe.reading, 1 << 16).endswith(b'"message":"stopped"}\n')
+    assert not pipe.writer.write(b"too late")
 
 
 def test_writes_to_a_file_too(tmp_path: Path) -> None:
