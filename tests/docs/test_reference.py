@@ -1,7 +1,9 @@
-"""The reference pages and the code name the same things, both ways."""
+"""The reference pages and the code name the same things, both ways.
+
+Metrics and events: tests/relay/test_metrics.py and test_events.py.
+"""
 
 from relay.config import every_setting
-from relay.metrics.catalogue import CATALOGUE
 from relay.reply import TABLE
 from tests.docs import pages
 from validators.verdict import Reason
@@ -13,14 +15,6 @@ def test_settings() -> None:
         for row in pages.rows(pages.DOCS / "configuration.md", "environment")
     }
     assert documented == {setting.env: setting.default for setting in every_setting()}
-
-
-def test_metrics() -> None:
-    documented = {
-        row["name"]: (row["type"], tuple(row["labels"].split()))
-        for row in pages.rows(pages.DOCS / "metrics.md", "name")
-    }
-    assert documented == {metric.name: (metric.type, metric.labels) for metric in CATALOGUE}
 
 
 def test_replies() -> None:
