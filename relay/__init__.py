@@ -1,0 +1,1 @@
+"""presend's relay: SMTP in, a verdict for each recipient, SMTP out."""

@@ -39,12 +39,12 @@ from relay.smtp.transaction import Services
 from relay.smtp.upstream import Timeouts
 from relay.stores import StoreError, open_store
 from relay.tasks import Tasks
+from validators import providers
 from validators.address import SyntaxOptions
 from validators.checks.mx import MxCheck
 from validators.checks.role import RoleCheck
 from validators.checks.suppression import SuppressionCheck
 from validators.checks.syntax import Syntax
-from validators import providers
 from validators.dns import Resolver
 from validators.pipeline import Pipeline
 from validators.policy import Policy
@@ -286,10 +286,13 @@ class Relay:
                 "connecting": sum(pool.connecting for pool in pools),
             },
             pool_limit=lambda: self.settings.pool.connections * len(pools),
-            suppression_entries=self.store.counts,
+            suppression_entries=self._suppressions,
             dns=lambda: self.resolver.stats,
             log_dropped=lambda: self.event_log.dropped,
         )
+
+    def _suppressions(self) -> dict[str, int]:
+        return {str(reason): entries for reason, entries in self.store.counts().items()}
 
     def troubles(self) -> list[str]:
         """Return why no new mail should come here; an upstream that is down is not among it.
@@ -330,7 +333,7 @@ class Relay:
             dns_hits=stats.hits,
             dns_misses=stats.misses,
             dns_shared=stats.shared,
-            suppressions={str(reason): n for reason, n in self.store.counts().items()},
+            suppressions=self._suppressions(),
             store=self.settings.store,
             store_trouble=self.store.healthy(),
         )
@@ -377,7 +380,9 @@ def _server_context(settings: Settings) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(tls.cert_file, tls.key_file)
     except (OSError, ssl.SSLError) as error:
-        message = f"PRESEND_TLS__CERT_FILE={tls.cert_file}: not a usable certificate and key ({error})"
+        message = (
+            f"PRESEND_TLS__CERT_FILE={tls.cert_file}: not a usable certificate and key ({error})"
+        )
         raise StartError(message) from error
     return context
 

@@ -37,7 +37,7 @@ def introduction(smtp: str, http: str, maildir: str) -> str:
     )
 
 
-def _says(route: MailRoute) -> str:
+def _says(route: MailRoute) -> str:  # noqa: PLR0911 - one for each kind of route
     match route:
         case Hosts(implicit=True):
             return "accepted: no MX, but an address"

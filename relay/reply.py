@@ -13,6 +13,13 @@ from validators.verdict import Defer, Reason, Reject
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+INTERMEDIATE: Final = 300
+"""Replies below this code say yes (RFC 5321 4.2.1)."""
+REFUSED: Final = 400
+"""Replies from this code on say no, for now (4yz) or for good (5yz)."""
+FOR_GOOD: Final = 500
+"""Replies from this code on say no for good."""
+
 _TEXT_LIMIT: Final = 460  # a reply line holds 512 octets at most (RFC 5321 4.5.3.1.5)
 
 
@@ -163,7 +170,9 @@ def ehlo(hostname: str, keywords: Sequence[str]) -> bytes:
     """Return the reply to EHLO, one line a keyword, or to HELO without any (RFC 5321 4.1.1.1)."""
     lines = [hostname, *keywords]
     last = len(lines) - 1
-    return "".join(f"250{'-' if i < last else ' '}{line}\r\n" for i, line in enumerate(lines)).encode()
+    return "".join(
+        f"250{'-' if i < last else ' '}{line}\r\n" for i, line in enumerate(lines)
+    ).encode()
 
 
 def for_recipient(verdict: Reject | Defer, message_id: str) -> Reply:

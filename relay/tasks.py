@@ -38,7 +38,9 @@ class Tasks:
         for task in self._tasks:
             task.cancel()
         cancelled = isinstance(error, asyncio.CancelledError)
-        await self._group.__aexit__(*((kind, error, traceback) if cancelled else (None, None, None)))
+        await self._group.__aexit__(
+            *((kind, error, traceback) if cancelled else (None, None, None))
+        )
 
     def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run `work` until it ends or the application does; a fault is logged."""
@@ -48,7 +50,7 @@ class Tasks:
         return task
 
     def every(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action` again and again; a call that fails is logged, the next comes all the same."""
+        """Call `action` again and again; one that fails is logged, the next comes anyway."""
         self.spawn(_repeat(seconds, action))
 
 

@@ -1,0 +1,1 @@
+"""SMTP on both sides: the session with the application, the connection to the upstream."""

@@ -83,6 +83,10 @@ class Dialogue(SMTP):
         """Take what the client sends while the dialogue runs."""
         self._lines.feed_data(octets)
 
+    def hang_up(self) -> None:
+        """End the dialogue: the client is gone."""
+        self._lines.feed_eof()
+
     async def push(self, status: Any) -> None:  # noqa: ANN401 - aiosmtpd's signature
         """Send a challenge as it is, any other reply as the table of replies words it."""
         octets = status.encode("ascii") if isinstance(status, str) else bytes(status)

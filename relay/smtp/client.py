@@ -161,8 +161,8 @@ class Client(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Close what has been idle too long, also in the middle of a message."""
         session = self._session
-        waiting = session is not None and session.busy
-        if waiting or now - self._last < self._rules.bounds.idle:
+        silent = session is None or session.listening
+        if not silent or now - self._last < self._rules.bounds.idle:
             return
         if self._closing or session is None:
             self.cut()  # told to close long ago, and does not read

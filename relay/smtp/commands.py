@@ -1,6 +1,6 @@
 """The command parser: one line of octets in, a typed command or a reply out (RFC 5321 4.1.1).
 
-Invariant, held by a property test: any octets give a command or a `BadCommand`, never another error.
+Invariant, held by a property test: any octets give a command or a `BadCommand`, nothing else.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _LIMITS: Final = {
     b"AUTH": 12288,  # RFC 4954 4
 }
 LONGEST: Final = 12288
+_BACKSLASH, _QUOTE, _CLOSE = b'\\">'
 
 
 def limit(line: bytes) -> int:
@@ -156,11 +157,11 @@ def _end_of_quoted(rest: bytes, start: int) -> int:
         c = rest[i]
         if escaped:
             escaped = False
-        elif quoted and c == 0x5C:  # backslash
+        elif quoted and c == _BACKSLASH:
             escaped = True
-        elif c == 0x22:  # double quote
+        elif c == _QUOTE:
             quoted = not quoted
-        elif c == 0x3E and not quoted:  # ">"
+        elif c == _CLOSE and not quoted:
             return i
     return -1
 

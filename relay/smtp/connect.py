@@ -19,7 +19,8 @@ from relay.smtp.upstream import Connection, Features, Timeouts, as_transport
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from relay.config import Upstream
+    from relay.endpoints import Upstream
+    from relay.events import Stage
 
 
 class HandshakeError(Exception):
@@ -28,10 +29,12 @@ class HandshakeError(Exception):
     `certificate` is true where the upstream's certificate was the reason.
     """
 
-    def __init__(self, stage: str, text: str, code: int = 0, *, certificate: bool = False) -> None:
+    def __init__(
+        self, stage: Stage, text: str, code: int = 0, *, certificate: bool = False
+    ) -> None:
         """`text` is for people and holds no secret."""
         super().__init__(f"{stage}: {text}")
-        self.stage = stage
+        self.stage: Stage = stage
         self.text = text
         self.code = code
         self.certificate = certificate
@@ -51,7 +54,7 @@ class Connector:
 
     __slots__ = ("_clock", "_context", "_helo", "_timeout", "_timeouts", "_upstream", "name")
 
-    def __init__(  # noqa: PLR0913 - the composition root names each
+    def __init__(
         self,
         upstream: Upstream,
         *,
@@ -75,7 +78,7 @@ class Connector:
 
         Raises HandshakeError.
         """
-        progress = ["connect"]
+        progress: list[Stage] = ["connect"]
         client = aiosmtplib.SMTP(
             hostname=self._upstream.host,
             local_hostname=self._helo,
@@ -94,7 +97,7 @@ class Connector:
             raise
         return self._take_over(client)
 
-    async def _handshake(self, client: aiosmtplib.SMTP, progress: list[str]) -> None:
+    async def _handshake(self, client: aiosmtplib.SMTP, progress: list[Stage]) -> None:
         sock = await self._dial()
         progress[0] = "banner"
         await client.connect(sock=sock)
@@ -120,8 +123,7 @@ class Connector:
     def _take_over(self, client: aiosmtplib.SMTP) -> Connection:
         offered = _features(client.esmtp_extensions)
         if client.transport is None:  # closed between the last reply and now
-            stage = "ehlo"
-            raise HandshakeError(stage, "upstream closed the connection")
+            raise HandshakeError("ehlo", "upstream closed the connection")
         transport = as_transport(client.transport)
         connection = Connection(self.name, transport, offered, self._timeouts, self._clock)
         transport.set_protocol(connection)
@@ -147,7 +149,7 @@ def _number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() and len(text) <= 6 else 0  # noqa: PLR2004 - RFC 9422 4
 
 
-def _explained(stage: str, error: Exception) -> HandshakeError:
+def _explained(stage: Stage, error: Exception) -> HandshakeError:
     """Say where and why a handshake failed, in words that hold no secret."""
     cause = error.__cause__ or error
     certificate = isinstance(cause, ssl.SSLCertVerificationError)
@@ -155,7 +157,9 @@ def _explained(stage: str, error: Exception) -> HandshakeError:
         case TimeoutError():
             return HandshakeError(stage, "timed out")
         case aiosmtplib.SMTPConnectResponseError():
-            return HandshakeError("banner", f"upstream said {error.code} {error.message}", error.code)
+            return HandshakeError(
+                "banner", f"upstream said {error.code} {error.message}", error.code
+            )
         case aiosmtplib.SMTPResponseException() if error.code > 0:
             return HandshakeError(stage, f"upstream said {error.code} {error.message}", error.code)
         case aiosmtplib.SMTPConnectError() if isinstance(cause, OSError) and not isinstance(

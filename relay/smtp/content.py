@@ -8,22 +8,15 @@ behind presend can see an end of message that presend did not see (SMTP smugglin
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from relay.reply import TABLE, Reply
+from relay.reply import TABLE
+
+if TYPE_CHECKING:
+    from relay.smtp.delivery import AnyReply
 
 _END: Final = b"\r\n.\r\n"
 _LOOP: Final = 100  # Received headers (RFC 5321 6.3)
-
-
-class Scanner(Protocol):
-    """What DATA and BDAT have in common for the session."""
-
-    fault: Reply | None
-    size: int
-
-    def feed(self, chunk: bytes) -> tuple[bytes, bytes | None]:
-        """Return octets for the upstream, and what follows the end (None: no end yet)."""
 
 
 class _Watch:
@@ -33,7 +26,7 @@ class _Watch:
 
     def __init__(self, limit: int) -> None:
         """`limit` is the largest message in octets."""
-        self.fault: Reply | None = None
+        self.fault: AnyReply | None = None
         self.size = 0
         self._limit = limit
         self._headers = True
@@ -70,11 +63,12 @@ class _Watch:
 class DataScanner(_Watch):
     """Content after DATA, dot-stuffed by the client and left so."""
 
-    __slots__ = ("_held", "_last")
+    __slots__ = ("_held", "_last", "last")
 
     def __init__(self, limit: int) -> None:
         """`limit` is the largest message in octets."""
         super().__init__(limit)
+        self.last = True
         self._last = b"\r\n"  # the last octets let through; a dot may come first of all
         self._held = b""
 
@@ -103,7 +97,7 @@ class DataScanner(_Watch):
 class ChunkScanner(_Watch):
     """Content of BDAT chunks (RFC 3030), dot-stuffed on the way so that DATA can carry it."""
 
-    __slots__ = ("_at_line_start", "_held", "_last_chunk", "_left")
+    __slots__ = ("_at_line_start", "_held", "_left", "last")
 
     def __init__(self, limit: int) -> None:
         """`limit` is the largest message in octets."""
@@ -111,12 +105,12 @@ class ChunkScanner(_Watch):
         self._at_line_start = True
         self._held = b""
         self._left = 0
-        self._last_chunk = False
+        self.last = False
 
     def expect(self, octets: int, *, last: bool) -> None:
         """Announce the next chunk of `octets` octets."""
         self._left = octets
-        self._last_chunk = last
+        self.last = last
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes | None]:
         """Take the next octets; the second value is None until this chunk is complete."""
@@ -124,14 +118,14 @@ class ChunkScanner(_Watch):
         self._left -= len(mine)
         window = self._held + mine
         self._held = b""
-        if window.endswith(b"\r") and (self._left or not self._last_chunk):
+        if window.endswith(b"\r") and (self._left or not self.last):
             window, self._held = window[:-1], b"\r"
         content = self.check(window)
         if content:
             content = self._stuffed(content)
         if self._left:
             return content, None
-        if self._last_chunk and not self._at_line_start and self.fault is None:
+        if self.last and not self._at_line_start and self.fault is None:
             content += b"\r\n"  # DATA ends with a line end (RFC 5321 4.1.1.4)
         return content, rest
 

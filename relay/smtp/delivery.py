@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from relay.events import UpstreamFault
 from relay.events import UpstreamReply as Replied
-from relay.reply import TABLE, Reply, UpstreamReply
+from relay.reply import INTERMEDIATE, REFUSED, TABLE, Reply, UpstreamReply
 from relay.smtp.connect import HandshakeError
 from relay.smtp.upstream import Fault
 
@@ -77,7 +77,7 @@ class Delivery:
         "_with_data", "broken", "upstream",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - one caller, which names each
+    def __init__(
         self,
         mail: Mail,
         *,
@@ -208,16 +208,18 @@ class Delivery:
             mail = got[0]
             self._events.emit(Replied("mail", mail.code, "other", _enhanced(mail)))
             at = 1 + len(self._accepted)
-            if mail.code >= 400:  # noqa: PLR2004
+            if mail.code >= REFUSED:
                 self._mail_refused(mail, got[-1] if kinds[-1] == "data" else None)
                 return
             self._mail_accepted = True
-            if any(reply.code >= 400 for reply in got[1:at]):  # noqa: PLR2004
+            if any(reply.code >= REFUSED for reply in got[1:at]):
                 self._lost("rcpt", "a recipient accepted before is refused now")
                 return
         rcpts = got[at : at + len(self._rcpts)]
         self._accepted += [
-            line for line, reply in zip(self._rcpts, rcpts, strict=True) if reply.code < 300  # noqa: PLR2004
+            line
+            for line, reply in zip(self._rcpts, rcpts, strict=True)
+            if reply.code < INTERMEDIATE
         ]
         self._settle(rcpts, got[-1] if kinds[-1] == "data" else None)
 
@@ -366,7 +368,7 @@ class Delivery:
         self._mail_accepted = False
 
         def reset(got: list[UpstreamReply], fault: Fault | None) -> None:
-            if fault is None and got[0].code < 300:  # noqa: PLR2004
+            if fault is None and got[0].code < INTERMEDIATE:
                 self._connections.give_back(connection)
             else:
                 connection.abort()
@@ -401,14 +403,14 @@ class Delivery:
 def _fits(stage: Stage, code: int) -> bool:
     """Whether `code` is an answer that `stage` can have: RFC 5321 4.3.2."""
     if stage == "data":
-        return code == _GO or code >= 400  # noqa: PLR2004
+        return code == _GO or code >= REFUSED
     if stage == "body":
-        return code >= 400  # noqa: PLR2004 - 250 before the end would be a lie
-    return 200 <= code < 300 or code >= 400  # noqa: PLR2004
+        return code >= REFUSED  # 250 before the end would be a lie
+    return code < INTERMEDIATE or code >= REFUSED
 
 
 def _enhanced(reply: UpstreamReply) -> str:
-    return reply.enhanced if reply.code >= 400 else ""  # noqa: PLR2004
+    return reply.enhanced if reply.code >= REFUSED else ""
 
 
 def _rcpt_line(rcpt: Rcpt, features: Features) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING, Final
@@ -69,16 +70,17 @@ class Listener:
             client.tick(now)
 
     async def drain(self, grace: float, cut: Callable[[], None]) -> None:
-        """Accept no one, let transactions end within `grace` seconds, then call `cut` for each left."""
+        """Accept no one, let transactions end within `grace` seconds, then `cut` what is left.
+
+        `cut` is called once for each transaction that did not end.
+        """
         self._doorman.draining = True
         await self.close()
         for client in tuple(self._doorman.inside):
             client.drain()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._doorman.emptied()
-        except TimeoutError:
-            pass
         for client in tuple(self._doorman.inside):
             if client.busy:
                 cut()

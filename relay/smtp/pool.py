@@ -7,6 +7,7 @@ back clean is kept; what has carried enough messages, or is too old, says QUIT.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -32,7 +33,9 @@ class PoolLimits(NamedTuple):
 class Opener(Protocol):
     """What opens a connection: `connect.Connector`, and fakes in tests."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Where it connects to, as "host:port"."""
 
     async def open(self) -> Connection:
         """Return a ready connection, or raise HandshakeError."""
@@ -55,8 +58,18 @@ class Pool:
     """The connections to one upstream."""
 
     __slots__ = (
-        "_backoff", "_clock", "_idle", "_limits", "_live", "_observer", "_opener", "_waiting",
-        "connecting", "name", "not_before",
+        "_backoff",
+        "_clock",
+        "_emptied",
+        "_idle",
+        "_limits",
+        "_live",
+        "_observer",
+        "_opener",
+        "_waiting",
+        "connecting",
+        "name",
+        "not_before",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +88,7 @@ class Pool:
         self._observer = observer
         self._clock = clock
         self._backoff = 0.0
+        self._emptied = asyncio.Event()
         self._idle: list[Connection] = []
         self._live: set[Connection] = set()
         self._waiting: deque[asyncio.Future[Connection | None]] = deque()
@@ -165,11 +179,9 @@ class Pool:
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.quit()
-
-    @property
-    def open(self) -> int:
-        """All connections that are not closed yet."""
-        return len(self._live)
+        while self._live:
+            self._emptied.clear()
+            await self._emptied.wait()
 
     def drop_all(self) -> None:
         """Close everything at once."""
@@ -196,6 +208,8 @@ class Pool:
 
     def _closed(self, connection: Connection) -> None:
         self._live.discard(connection)
+        if not self._live:
+            self._emptied.set()
         if connection in self._idle:
             self._idle.remove(connection)
         self._wake()
@@ -265,13 +279,8 @@ class Upstreams:
 
     async def close(self, grace: float) -> None:
         """Say QUIT everywhere; what has not closed after `grace` seconds is dropped."""
-        for pool in self.pools:
-            await pool.close()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
-                while any(pool.open for pool in self.pools):
-                    await asyncio.sleep(0.01)
-        except TimeoutError:
-            pass
+                await asyncio.gather(*(pool.close() for pool in self.pools))
         for pool in self.pools:
             pool.drop_all()

@@ -23,7 +23,7 @@ class Sink:
     async def start(self) -> int:
         """Listen; return the port."""
         loop = asyncio.get_running_loop()
-        mailbox = Mailbox(str(self._maildir))
+        mailbox = Mailbox(self._maildir)
 
         def serve() -> SMTP:
             return SMTP(

@@ -8,14 +8,13 @@ verdict. One Message event is emitted for each transaction, whichever way it end
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from relay import reply as replies
 from relay.events import NO_REASON, Message, Recipient
-from relay.reply import TABLE, UpstreamReply
+from relay.reply import FOR_GOOD, REFUSED, TABLE, UpstreamReply
 from relay.smtp.delivery import Delivery, Outcome
-from validators.policy import Action
-from validators.verdict import Accept
+from validators.verdict import Accept, Action
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
     """Takes the replies of a group, and whether content may follow."""
 
 _logger = logging.getLogger(__name__)
-
-_REFUSED: Final = 400
-_FOR_GOOD: Final = 500
 
 
 class Judge(Protocol):
@@ -49,7 +45,7 @@ class Services:
         "clock", "connections", "events", "judge", "most_recipients", "provider", "spawn",
     )  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - the composition root names each
+    def __init__(
         self,
         *,
         judge: Judge,
@@ -154,7 +150,7 @@ class Transaction:
         for judgement, passed in zip(self._judged, self._forwarded, strict=True):
             reply = next(said) if passed else replies.for_recipient(judgement.verdict, self.id)  # type: ignore[arg-type]
             self._report(judgement, reply)
-            if passed and reply.code < _REFUSED:
+            if passed and reply.code < REFUSED:
                 reply = TABLE["RECIPIENT_OK"]
             answers.append(reply)
         excess = len(self._group) - len(answers)
@@ -182,12 +178,14 @@ class Transaction:
                 verdict.name,
                 NO_REASON if isinstance(verdict, Accept) else verdict.reason.value,
                 "" if isinstance(verdict, Accept) else verdict.detail,
-                tuple(f.reason.value for f, action in judgement.findings if action is Action.OBSERVE)
+                tuple(
+                    f.reason.value for f, action in judgement.findings if action is Action.OBSERVE
+                )
                 if judgement.findings
                 else (),
                 reply.code,
                 reply.code if upstream else 0,
-                reply.enhanced if upstream and reply.code >= _REFUSED else "",
+                reply.enhanced if upstream and reply.code >= REFUSED else "",
                 self._services.provider(address.domain) if address is not None else "other",
             )
         )
@@ -248,6 +246,6 @@ class Transaction:
 def _result(code: int) -> Result:
     if code == 0:
         return "aborted"
-    if code < _REFUSED:
+    if code < REFUSED:
         return "relayed"
-    return "deferred" if code < _FOR_GOOD else "refused"
+    return "deferred" if code < FOR_GOOD else "refused"

@@ -67,9 +67,9 @@ class Connection(asyncio.Protocol):
     """A connection to one upstream, past EHLO, STARTTLS and AUTH."""
 
     __slots__ = (
-        "_buffer", "_clock", "_closed", "_deadline", "_done", "_got", "_left", "_lines", "_patience",
-        "_timeouts", "_transport", "alive", "features", "messages", "name", "opened", "reused",
-        "since", "user",
+        "_buffer", "_clock", "_closed", "_deadline", "_done", "_got", "_left", "_lines",
+        "_patience", "_timeouts", "_transport", "alive", "features", "messages", "name", "opened",
+        "reused", "since", "user",
     )  # fmt: skip
 
     def __init__(
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
             if not (code.isdigit() and b"2" <= code < b"6" and data[line + 3 : line + 4] in _SEP):
                 self._fail("garbage instead of a reply")
                 return
-            more = data[line + 3] == 0x2D  # "-"
+            more = data[line + 3] == _MORE
             line = end + 1
             if not more:
                 wire = data[start:line]
@@ -256,6 +256,7 @@ class Connection(asyncio.Protocol):
                 user.upstream_crashed()
 
 
+_MORE: Final = ord("-")
 _SEP: Final = (b" ", b"-", b"\r", b"\n")
 
 

@@ -1,0 +1,162 @@
+"""Whose turn it is: commands are read until one has to wait, replies leave in order.
+
+Nothing is read behind a command that waits, so a conversation has at most one thing under way, and
+all replies that are ready when the input is read leave in one write (RFC 2920 3.2).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Final, Protocol
+
+from relay.reply import TABLE
+from relay.smtp.commands import BadCommand
+from relay.smtp.lines import Input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from relay.reply import Reply
+    from relay.smtp.delivery import AnyReply
+    from relay.smtp.rules import Rules
+
+_logger = logging.getLogger(__name__)
+
+
+class Wire(Protocol):
+    """The connection under a conversation: `client.Client`."""
+
+    peer: str
+    tls: bool
+    loopback: bool
+
+    @property
+    def closing(self) -> bool:
+        """Whether nothing more will be read."""
+
+    def write(self, octets: bytes) -> None:
+        """Send replies."""
+
+    def close(self) -> None:
+        """Close once everything written has been sent."""
+
+    def caught_up(self) -> None:
+        """Read on after a wait."""
+
+    def start_tls(self, done: Callable[[], None]) -> None:
+        """Begin the handshake; `done` is called when the connection is encrypted."""
+
+    def pause(self) -> None:
+        """Read no more: the upstream is slower than the client."""
+
+    def resume(self) -> None:
+        """Go on reading."""
+
+
+class Conversation:
+    """Input, output and waits of one client; what commands mean is a subclass's business."""
+
+    __slots__ = ("_bad", "_input", "_out", "_rules", "_running", "_wire", "busy")
+
+    def __init__(self, rules: Rules, wire: Wire) -> None:
+        """`rules` are what all sessions share."""
+        self.busy = False
+        self._rules = rules
+        self._wire = wire
+        self._input = Input()
+        self._out: list[bytes] = []
+        self._bad = 0
+        self._running = False
+
+    def carry_out(self, line: bytes) -> None:
+        """Carry out one command line, without its CRLF; may raise BadCommand."""
+        raise NotImplementedError
+
+    def take_content(self) -> bool:
+        """Read content, if that is what comes next; false where a command comes."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """End what is under way: no more will come of it."""
+        raise NotImplementedError
+
+    def may_go_on(self) -> bool:
+        """Whether to read on after a wait; false once it has been hung up."""
+        return True
+
+    @property
+    def backlog(self) -> int:
+        """Octets that wait for an earlier command to be answered."""
+        return len(self._input)
+
+    def receive(self, octets: bytes) -> None:
+        """Take what the client sent."""
+        self._input.feed(octets)
+        if not self.busy:
+            self._run()
+
+    def hang_up(self, reply: Reply) -> None:
+        """Say `reply` as the last word."""
+        self._say(reply)
+        self._flush()
+        self.end()
+        self._wire.close()
+
+    def _run(self) -> None:
+        """Work through the input until it is read or something has to be waited for."""
+        self._running = True
+        try:
+            while self._input and not self.busy and not self._wire.closing:
+                if not self.take_content() and not self._take_command():
+                    break
+        except Exception:
+            _logger.exception("A session failed")
+            self.hang_up(TABLE["OUR_FAULT"])
+        finally:
+            self._running = False
+        if not self.busy:
+            self._flush()
+
+    def _take_command(self) -> bool:
+        """Carry out the next line; false if it is not complete yet."""
+        try:
+            line = self._input.line()
+            if line is None:
+                return False
+            self.carry_out(line)
+        except BadCommand as bad:
+            self._mistake(bad.reply)
+        return True
+
+    def _mistake(self, reply: Reply) -> None:
+        """Answer a bad command; hang up after too many of them."""
+        self._bad += 1
+        if self._bad >= self._rules.bounds.bad_commands:
+            self.hang_up(TABLE["TOO_MANY_BAD_COMMANDS"])
+        else:
+            self._say(reply)
+
+    def _wait(self) -> None:
+        """Read nothing more until `_go_on`."""
+        self.busy = True
+
+    def _go_on(self) -> None:
+        """Take up reading after a wait, unless the wait was none and `_run` is still at it."""
+        self.busy = False
+        if self._running or not self.may_go_on():
+            return
+        self._run()
+        if not self.busy:
+            self._wire.caught_up()
+
+    def _say(self, reply: AnyReply) -> None:
+        self._out.append(reply.wire)
+
+    def _flush(self) -> None:
+        out = self._out
+        if out:
+            self._wire.write(out[0] if len(out) == _ONE else b"".join(out))
+            out.clear()
+
+
+_ONE: Final = 1
