@@ -183,4 +183,6 @@ async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 def _reason(error: OSError) -> str:
     """Return why, without the address, which each event loop words differently."""
-    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error.strerror)
+    if error.errno is not None and error.errno > 0:
+        return os.strerror(error.errno)
+    return error.strerror or str(error)
