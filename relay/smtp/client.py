@@ -32,9 +32,17 @@ class Client(asyncio.Protocol):
     """One connection from the application."""
 
     __slots__ = (
-        "_closing", "_eof", "_holds", "_last", "_rules", "_session", "_transport", "loopback",
-        "peer", "tls",
-    )  # fmt: skip
+        "_closing",
+        "_eof",
+        "_holds",
+        "_last",
+        "_rules",
+        "_session",
+        "_transport",
+        "loopback",
+        "peer",
+        "tls",
+    )
 
     def __init__(self, rules: Rules) -> None:
         """`rules` are what all sessions share."""

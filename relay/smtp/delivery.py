@@ -72,10 +72,25 @@ class Delivery:
     """One message on its way to the upstream."""
 
     __slots__ = (
-        "_accepted", "_asked", "_connection", "_connections", "_content", "_done", "_events",
-        "_flow", "_kinds", "_mail", "_mail_accepted", "_over", "_rcpts", "_sent", "_spawn",
-        "_with_data", "broken", "upstream",
-    )  # fmt: skip
+        "_accepted",
+        "_asked",
+        "_connection",
+        "_connections",
+        "_content",
+        "_done",
+        "_events",
+        "_flow",
+        "_kinds",
+        "_mail",
+        "_mail_accepted",
+        "_over",
+        "_rcpts",
+        "_sent",
+        "_spawn",
+        "_with_data",
+        "broken",
+        "upstream",
+    )
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ class Pool:
         "connecting",
         "name",
         "not_before",
-    )  # fmt: skip
+    )
 
     def __init__(
         self,

@@ -79,9 +79,20 @@ class Rules:
     """Limits and offers; built once, in app.py."""
 
     __slots__ = (
-        "_ids", "_prefix", "banner", "bounds", "clock", "credentials", "doorman", "hostname",
-        "judge_sender", "services", "tls", "tls_required", "trace",
-    )  # fmt: skip
+        "_ids",
+        "_prefix",
+        "banner",
+        "bounds",
+        "clock",
+        "credentials",
+        "doorman",
+        "hostname",
+        "judge_sender",
+        "services",
+        "tls",
+        "tls_required",
+        "trace",
+    )
 
     def __init__(  # noqa: PLR0913 - the composition root names each
         self,

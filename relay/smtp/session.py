@@ -61,8 +61,15 @@ class Session(Conversation):
     """What one client has said so far, and what that leads to."""
 
     __slots__ = (
-        "_chunks", "_dialogue", "_draining", "_greeting", "_reception", "_state", "_tx", "_utf8",
-    )  # fmt: skip
+        "_chunks",
+        "_dialogue",
+        "_draining",
+        "_greeting",
+        "_reception",
+        "_state",
+        "_tx",
+        "_utf8",
+    )
 
     def __init__(self, rules: Rules, wire: Wire) -> None:
         """`rules` are what all sessions share."""

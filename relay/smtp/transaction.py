@@ -42,8 +42,14 @@ class Services:
     """What all transactions of a relay share; built once, in app.py."""
 
     __slots__ = (
-        "clock", "connections", "events", "judge", "most_recipients", "provider", "spawn",
-    )  # fmt: skip
+        "clock",
+        "connections",
+        "events",
+        "judge",
+        "most_recipients",
+        "provider",
+        "spawn",
+    )
 
     def __init__(
         self,
@@ -70,9 +76,22 @@ class Transaction:
     """From a MAIL that was answered 250 to the reply to the final dot, or to RSET."""
 
     __slots__ = (
-        "_answer", "_delivery", "_ended", "_forwarded", "_group", "_judged", "_last", "_sender",
-        "_services", "_started", "_validation", "_with_data", "id", "size", "tried",
-    )  # fmt: skip
+        "_answer",
+        "_delivery",
+        "_ended",
+        "_forwarded",
+        "_group",
+        "_judged",
+        "_last",
+        "_sender",
+        "_services",
+        "_started",
+        "_validation",
+        "_with_data",
+        "id",
+        "size",
+        "tried",
+    )
 
     def __init__(self, mail: Mail, message_id: str, services: Services, flow: Flow) -> None:
         """`flow` is told to pause while the upstream reads slower than the client writes."""

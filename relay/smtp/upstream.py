@@ -67,10 +67,26 @@ class Connection(asyncio.Protocol):
     """A connection to one upstream, past EHLO, STARTTLS and AUTH."""
 
     __slots__ = (
-        "_buffer", "_clock", "_closed", "_deadline", "_done", "_got", "_left", "_lines",
-        "_patience", "_timeouts", "_transport", "alive", "features", "messages", "name", "opened",
-        "reused", "since", "user",
-    )  # fmt: skip
+        "_buffer",
+        "_clock",
+        "_closed",
+        "_deadline",
+        "_done",
+        "_got",
+        "_left",
+        "_lines",
+        "_patience",
+        "_timeouts",
+        "_transport",
+        "alive",
+        "features",
+        "messages",
+        "name",
+        "opened",
+        "reused",
+        "since",
+        "user",
+    )
 
     def __init__(
         self,

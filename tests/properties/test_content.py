@@ -1,0 +1,97 @@
+"""The content scanners: however the octets are cut, the same comes out (RFC 5321 4.1.1.4)."""
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.smtp.content import ChunkScanner, DataScanner
+
+LIMIT = 4096
+_PIECES = st.sampled_from(
+    [b"\r", b"\n", b"\r\n", b".", b"..", b"\0", b"a", b"Received: x", b"\r\n.\r\n", b"\n.\n", b"\r.\r"]
+)
+STREAMS = st.lists(_PIECES | st.binary(max_size=6), max_size=40).map(b"".join)
+CLEAN = st.lists(
+    st.sampled_from([b"\r\n", b".", b"a", b"Received: x", b"\xc3\xa4"]), max_size=60
+).map(b"".join)
+
+
+def cut(stream: bytes, places: list[int]) -> list[bytes]:
+    """Cut `stream` at `places`."""
+    edges = sorted({p % (len(stream) + 1) for p in places} | {0, len(stream)})
+    return [stream[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def scan(chunks: list[bytes]) -> tuple[bytes, bytes | None, str]:
+    """Return what goes upstream, what is left behind the end, and the fault."""
+    scanner = DataScanner(LIMIT)
+    content, rest = b"", None
+    for chunk in chunks:
+        if rest is not None:
+            rest += chunk
+            continue
+        out, rest = scanner.feed(chunk)
+        content += out
+    return content, rest, str(scanner.fault or "")
+
+
+@given(STREAMS, st.lists(st.integers(0, 400), max_size=12))
+def test_any_cutting_finds_the_same_end_and_fault(stream: bytes, places: list[int]) -> None:
+    """The end, the rest and the fault do not depend on how the stream was cut."""
+    _content, rest, fault = scan([stream])
+    _pieces, rest_cut, fault_cut = scan(cut(stream, places))
+    assert (rest_cut, fault_cut) == (rest, fault)
+
+
+@given(CLEAN, st.lists(st.integers(0, 400), max_size=12))
+def test_any_cutting_passes_the_same_content(stream: bytes, places: list[int]) -> None:
+    """Content without a fault passes as it is, whatever the cutting."""
+    whole = stream + b"\r\n.\r\nQUIT\r\n"
+    content, rest, fault = scan(cut(whole, places))
+    assert (content, rest, fault) == scan([whole])
+    if not fault:
+        end = (b"\r\n" + whole).index(b"\r\n.\r\n")
+        assert content == whole[:end]
+        assert rest == whole[end + 3 :]
+
+
+@given(STREAMS, st.lists(st.integers(0, 400), max_size=12))
+def test_nothing_that_could_end_a_message_elsewhere_leaves(
+    stream: bytes, places: list[int]
+) -> None:
+    """No bare CR, bare LF or NUL goes upstream, and no lone dot (SMTP smuggling)."""
+    content, _rest, _fault = scan(cut(stream, places))
+    assert not re.search(rb"\r(?!\n)|(?<!\r)\n|\0", content)
+    assert b"\r\n.\r\n" not in b"\r\n" + content
+
+
+@given(CLEAN, st.lists(st.integers(0, 400), max_size=6), st.lists(st.integers(0, 400), max_size=9))
+def test_chunks_become_dot_stuffed_lines(
+    message: bytes, chunk_edges: list[int], socket_edges: list[int]
+) -> None:
+    """BDAT content, dots undone, is what the client sent, with a line end at its end."""
+    scanner = ChunkScanner(LIMIT)
+    content = b""
+    chunks = cut(message, chunk_edges) or [b""]
+    for number, chunk in enumerate(chunks):
+        scanner.expect(len(chunk), last=number == len(chunks) - 1)
+        rest: bytes | None = None
+        for piece in cut(chunk, socket_edges) or [b""]:
+            out, rest = scanner.feed(piece)
+            content += out
+        assert rest == b""
+    if scanner.fault is None:
+        ended = message if not message or message.endswith(b"\r\n") else message + b"\r\n"
+        assert (b"\r\n" + content).replace(b"\r\n.", b"\r\n")[2:] == ended
+        assert b"\r\n.\r\n" not in b"\r\n" + content
+
+
+@given(st.integers(90, 110), st.lists(st.integers(0, 3000), max_size=12))
+def test_a_hundred_received_headers_are_a_loop(count: int, places: list[int]) -> None:
+    """Exactly from a hundred Received headers on, and only in the header (RFC 5321 6.3)."""
+    body = b"\r\n" + b"Received: in the body\r\n" * 5
+    stream = b"rEceived: by x\r\n" * count + body + b".\r\n"
+    _content, rest, fault = scan(cut(stream, places))
+    assert rest == b""
+    assert ("5.4.6" in fault) == (count >= 100)  # noqa: PLR2004

@@ -1,0 +1,76 @@
+"""The command parser and the session: any octets give a reply, never an error."""
+
+import contextlib
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.smtp import commands
+from relay.smtp.commands import BadCommand, Mail, Rcpt
+from relay.smtp.lines import Input
+
+_WORDS = st.sampled_from(
+    [
+        *(b"MAIL RCPT DATA BDAT FROM:<a@b.example> TO:<c@d.example> TO:< FROM:<> SIZE=5 SIZE=".split()),
+        *(b"BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=x NOTIFY=NEVER ORCPT=rfc822;a AUTH=<> LAST".split()),
+        b'TO:<"a>b"@c.example>', b" ", b"<", b">", b'"', b"\\", b"@a,@b:", b"\r\n", b"\n", b"\r", b"\0",
+        b"\xc3\xa4", b"\xff", b"0", b"9" * 30,
+    ]
+)  # fmt: skip
+LINES = st.lists(_WORDS | st.binary(max_size=8), max_size=12).map(b" ".join)
+
+
+@given(LINES)
+def test_any_octets_parse_or_are_refused(line: bytes) -> None:
+    """Each parser returns its type or raises BadCommand, whatever it is given."""
+    for parse in (commands.parse_mail, commands.parse_rcpt, commands.parse_bdat):
+        with contextlib.suppress(BadCommand):
+            parse(line)
+
+
+@given(
+    st.from_regex(r"[a-z0-9!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]{1,30}\.example", fullmatch=True),
+    st.sampled_from([b"", b" SIZE=123", b" size=123 BODY=8BITMIME", b" RET=FULL ENVID=abc"]),
+)
+def test_a_good_path_comes_out_as_it_went_in(address: str, params: bytes) -> None:
+    """Paths and parameters survive; DSN parameters are kept octet for octet."""
+    mail = commands.parse_mail(b"FROM:<" + address.encode() + b">" + params)
+    assert mail == Mail(
+        address,
+        123 if b"123" in params else 0,
+        eight_bit=b"BODY" in params,
+        smtputf8=False,
+        dsn=params if b"RET" in params else b"",
+    )
+    assert commands.parse_rcpt(b"TO:<" + address.encode() + b">") == Rcpt(address, b"")
+
+
+@given(st.lists(LINES, max_size=8), st.lists(st.integers(0, 300), max_size=10))
+def test_lines_do_not_depend_on_how_they_arrive(lines: list[bytes], places: list[int]) -> None:
+    """The same lines and the same complaints come out, however the octets are cut."""
+    stream = b"\r\n".join(lines) + b"\r\n"
+    edges = sorted({p % (len(stream) + 1) for p in places} | {0, len(stream)})
+    whole, pieces = Input(), Input()
+    whole.feed(stream)
+    expected = read(whole)
+    got: list[bytes | str] = []
+    for start, stop in zip(edges, edges[1:], strict=False):
+        pieces.feed(stream[start:stop])
+        got += read(pieces)
+    assert got == expected
+    assert not any(isinstance(line, bytes) and re.search(rb"[\r\n\0]", line) for line in got)
+
+
+def read(source: Input) -> list[bytes | str]:
+    """Read every complete line; a bad one as the reply to it."""
+    found: list[bytes | str] = []
+    while True:
+        try:
+            line = source.line()
+        except BadCommand as bad:
+            found.append(str(bad.reply))
+            continue
+        if line is None:
+            return found
+        found.append(line)
