@@ -4,9 +4,10 @@ Metrics and events: tests/relay/test_metrics.py and test_events.py.
 """
 
 from relay.config import every_setting
-from relay.reply import TABLE
+from relay.reply import TABLE, for_recipient
 from tests.docs import pages
-from validators.verdict import Reason
+from validators.policy import Policy
+from validators.verdict import Accept, Finding, Reason
 
 
 def test_settings() -> None:
@@ -25,5 +26,19 @@ def test_replies() -> None:
 
 
 def test_reasons() -> None:
-    documented = [row["reason"] for row in pages.rows(pages.DOCS / "smtp-replies.md", "reason")]
-    assert sorted(documented) == sorted(reason.value for reason in Reason)
+    documented = {
+        row["reason"]: (row["default"], row["reply"])
+        for row in pages.rows(pages.DOCS / "smtp-replies.md", "reason")
+    }
+    policy = Policy()
+    assert documented == {
+        reason.value: (policy.action(reason).value, reply_to(policy, reason)) for reason in Reason
+    }
+
+
+def reply_to(policy: Policy, reason: Reason) -> str:
+    """Name the reply that the default policy leads to."""
+    verdict = policy.fold([Finding(reason)])
+    assert not isinstance(verdict, Accept)
+    reply = for_recipient(verdict, "id")
+    return next(name for name, known in TABLE.items() if str(reply).startswith(f"{known}: "))
