@@ -5,13 +5,16 @@ import hashlib
 import re
 import shutil
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.processes import await_line, run, running
-from tests.bench.servers import ZONE
+from relay.stores import open_store
+from tests.bench.processes import await_line, running
+from tests.bench.servers import domain
+from validators.checks.suppression import Kind, Suppression, SuppressionReason
 
 LISTENING = re.compile(r'^(\{.*"event": ?"listening".*\})$', re.MULTILINE)
 PORT = re.compile(r'"smtp": ?\["127\.0\.0\.1:(\d+)"')
@@ -41,17 +44,20 @@ class Presend:
         return sum(float(each) for each in values)
 
 
-def suppression_list(path: Path) -> None:
-    """Write a list such as a sender holds: addresses, domains, and hashes that were traded."""
-    with path.open("w") as out:
-        out.write("kind,value,reason\n")
-        for number in range(ADDRESSES):
-            out.write(f"address,gone{number}@d{number % 5000:04}.{ZONE},hard_bounce\n")
-        for number in range(SUPPRESSED_DOMAINS):
-            out.write(f"domain,closed{number}.example,manual\n")
-        for number in range(HASHES):
-            digest = hashlib.sha256(f"never{number}@d{number:04}.{ZONE}".encode()).hexdigest()
-            out.write(f"sha256,{digest},complaint\n")
+def suppression_list() -> Iterator[Suppression]:
+    """Yield a list such as a sender holds: addresses, domains, and hashes that were traded."""
+
+    def entry(kind: Kind, value: str, reason: SuppressionReason) -> Suppression:
+        return Suppression(kind, value, "all", reason, "bench", time.time(), None)
+
+    for number in range(ADDRESSES):
+        address = f"gone{number}@{domain(number)}"
+        yield entry(Kind.ADDRESS, address, SuppressionReason.HARD_BOUNCE)
+    for number in range(SUPPRESSED_DOMAINS):
+        yield entry(Kind.DOMAIN, f"closed{number}.example", SuppressionReason.MANUAL)
+    for number in range(HASHES):
+        digest = hashlib.sha256(f"never{number}@{domain(number)}".encode()).hexdigest()
+        yield entry(Kind.SHA256, digest, SuppressionReason.COMPLAINT)
 
 
 def settings(store: Path, upstream: str, dns_port: int | None) -> dict[str, str]:
@@ -69,11 +75,10 @@ def settings(store: Path, upstream: str, dns_port: int | None) -> dict[str, str]
 
 def filled_store(base: Path) -> Path:
     """Make a store holding the suppression list, once per run."""
-    store, entries = base / "presend.db", base / "suppressions.csv"
-    suppression_list(entries)
-    command = [sys.executable, "-m", "relay", "suppress", "import", str(entries)]
-    run(["env", f"PRESEND_STORE=sqlite://{store}", *command], limit=60)
-    return store
+    path = base / "suppressions.db"
+    with contextlib.closing(open_store(f"sqlite://{path}", campaign="bench")) as store:
+        store.import_entries(suppression_list())
+    return path
 
 
 @contextlib.contextmanager
