@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, ValidatedEmail, validate_email
 
-from validators.canonical import Rule, rules
+from validators.canonical import RULES, Rule
 from validators.verdict import Finding, Reason
 
 ADDRESS_LIMIT: Final = 254
@@ -109,7 +109,7 @@ def _domain(written: str) -> _Domain | None:
             name, longest = _validated_domain(written)
         except ValueError:
             return None
-    return _Domain(name, rules().get(name), min(LOCAL_LIMIT, ADDRESS_LIMIT - 1 - longest))
+    return _Domain(name, RULES.get(name), min(LOCAL_LIMIT, ADDRESS_LIMIT - 1 - longest))
 
 
 def _validated_domain(written: str) -> tuple[str, int]:

@@ -3,8 +3,8 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from importlib import resources
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,7 @@ class Rule:
         return name if name and name[-1] != "." else local
 
 
-@cache
-def rules() -> Mapping[str, Rule]:
+def _read() -> Mapping[str, Rule]:
     """Return the rules by A-label domain, from the data file."""
     file = resources.files("validators.data").joinpath("canonical_forms.toml")
     found: dict[str, Rule] = {}
@@ -37,3 +36,7 @@ def rules() -> Mapping[str, Rule]:
         rule = Rule(provider.get("mailbox"), provider.get("tag", ""), tuple(replaced))
         found |= dict.fromkeys(provider["domains"], rule)
     return found
+
+
+RULES: Final = _read()
+"""The rules by A-label domain."""

@@ -71,7 +71,14 @@ class Truncated(NamedTuple):
     """The answer does not fit: ask again over TCP."""
 
 
+class Alias(NamedTuple):
+    """The name stands for another one, on which the server says nothing yet: ask for that."""
+
+    target: str
+
+
 Answer: TypeAlias = Found | Missing | Failed
+Reply: TypeAlias = Answer | Alias | Truncated
 
 
 class WireError(Exception):
@@ -92,7 +99,7 @@ def question(name: str, kind: Type, identity: int) -> bytes:
     return bytes(octets) + _OPT
 
 
-def answer(octets: bytes, asked: bytes) -> Answer | Truncated:
+def answer(octets: bytes, asked: bytes) -> Reply:
     """Return what a reply says to the query `asked`; WireError if it is not a reply to it."""
     try:
         return _answer(octets, asked)
@@ -100,7 +107,7 @@ def answer(octets: bytes, asked: bytes) -> Answer | Truncated:
         raise WireError from error
 
 
-def _answer(octets: bytes, asked: bytes) -> Answer | Truncated:
+def _answer(octets: bytes, asked: bytes) -> Reply:
     _, flags, questions, answers, authorities, _ = _HEADER.unpack_from(octets)
     if octets[:2] != asked[:2] or not flags & _RESPONSE:
         raise WireError
@@ -128,9 +135,10 @@ class _Record(NamedTuple):
     end: int
 
 
-def _read(octets: bytes, start: int, rcode: int, answers: int, authorities: int) -> Answer:
+def _read(octets: bytes, start: int, rcode: int, answers: int, authorities: int) -> Answer | Alias:
     """Follow the aliases from the name asked for to its records, or to their absence."""
-    owner, position = _name(octets, _HEADER.size)
+    asked, position = _name(octets, _HEADER.size)
+    owner = asked
     wanted, _ = struct.unpack_from("!HH", octets, position)
     records, position = _records(octets, start, answers)
     ttl = float("inf")
@@ -146,7 +154,10 @@ def _read(octets: bytes, start: int, rcode: int, answers: int, authorities: int)
         owner, _ = _name(octets, alias.start)
     else:
         return Failed("chain of aliases without end")
-    return _absence(octets, position, rcode, authorities, ttl)
+    absence = _absence(octets, position, rcode, authorities, ttl)
+    if owner != asked and absence == Missing(exists=True, ttl=0):
+        return Alias(owner)
+    return absence
 
 
 def _absence(octets: bytes, start: int, rcode: int, authorities: int, ttl: float) -> Answer:

@@ -9,12 +9,22 @@ from collections.abc import Sequence
 from itertools import chain, repeat
 from typing import Final
 
-from validators.dns_wire import Answer, Failed, Truncated, Type, WireError, answer, question
+from validators.dns_wire import (
+    ALIAS_LIMIT,
+    Alias,
+    Answer,
+    Failed,
+    Reply,
+    Truncated,
+    Type,
+    WireError,
+    answer,
+    question,
+)
 
-PATIENCE: Final = (1.0, 1.5)
-"""Seconds to wait for each server in the first rounds, and after them LAST: a server that is slow
-itself has the answer by the second time."""
-LAST: Final = 3.0
+PATIENCE: Final = (1.0, 1.5, 3.0)
+"""Seconds to wait for each server, round by round, the last for every further round: a server that
+is slow itself has the answer by the second time it is asked."""
 DATAGRAM_LIMIT: Final = 65_535
 
 Server = tuple[str, int]
@@ -23,13 +33,20 @@ Server = tuple[str, int]
 class Nameservers:
     """The recursive name servers, in order of preference. Each question ends in an Answer."""
 
-    def __init__(self, servers: Sequence[Server], *, max_queries: int) -> None:
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        *,
+        max_queries: int,
+        patience: Sequence[float] = PATIENCE,
+    ) -> None:
         """Ask `servers`, (address, port); ValueError if one is not given by its address.
 
         At most `max_queries` are on their way at once, each on a socket of its own: the system
         picks the source port anew, which is what makes an answer hard to forge (RFC 5452).
         """
         self._servers = [(_ip(host), port) for host, port in servers]
+        self._patience = patience
         self._slots = asyncio.Semaphore(max_queries)
 
     async def ask(self, name: str, kind: Type) -> Answer:
@@ -38,13 +55,23 @@ class Nameservers:
         Waits as long as it takes: the caller sets the limit. A server that answers with an error
         is not asked again, one that does not answer is.
         """
+        target = name
+        for _ in range(ALIAS_LIMIT):
+            said = await self._ask_each(target, kind)
+            if not isinstance(said, Alias):
+                return said
+            target = said.target
+        return Failed(f"chain of aliases without end at {name}")
+
+    async def _ask_each(self, name: str, kind: Type) -> Answer | Alias:
+        """Ask one server after the other, round after round."""
         try:
             query = question(name, kind, secrets.randbits(16))
         except ValueError:
             return Failed(f"{name} cannot be asked for")
         failed = Failed("no name server is configured")
         standing = list(self._servers)
-        for patience in chain(PATIENCE, repeat(LAST)):
+        for patience in chain(self._patience, repeat(self._patience[-1])):
             for server in tuple(standing):
                 try:
                     async with self._slots, asyncio.timeout(patience):
@@ -67,7 +94,7 @@ class Nameservers:
         self._servers.sort(key=lambda other: other == server)
 
 
-async def _exchange(server: Server, query: bytes) -> Answer:
+async def _exchange(server: Server, query: bytes) -> Answer | Alias:
     """Return the server's answer, by TCP if it does not fit. Raises OSError, WireError."""
     said = await _by_datagram(server, query)
     if isinstance(said, Truncated):
@@ -77,7 +104,7 @@ async def _exchange(server: Server, query: bytes) -> Answer:
     return said
 
 
-async def _by_datagram(server: Server, query: bytes) -> Answer | Truncated:
+async def _by_datagram(server: Server, query: bytes) -> Reply:
     """Ask over UDP; what is no reply to this query is passed over (RFC 5452 3)."""
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
@@ -91,7 +118,7 @@ async def _by_datagram(server: Server, query: bytes) -> Answer | Truncated:
                 return answer(octets, query)
 
 
-async def _by_stream(server: Server, query: bytes) -> Answer | Truncated:
+async def _by_stream(server: Server, query: bytes) -> Reply:
     """Ask over TCP (RFC 7766 8)."""
     reader, writer = await asyncio.open_connection(*server)
     try:
@@ -108,4 +135,8 @@ def _ip(host: str) -> str:
     """Return the address of a server; ValueError if it is given by a name."""
     if host == "localhost":
         return "127.0.0.1"
-    return str(ipaddress.ip_address(host))
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        message = f"a name server has to be given by its address: {host}"
+        raise ValueError(message) from None

@@ -2,32 +2,30 @@
 
 import tomllib
 from collections.abc import Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib import resources
 from typing import Final
 
 OTHER: Final = "other"
 
 
-@cache
-def _labels() -> Mapping[str, str]:
+def _read() -> Mapping[str, str]:
     """Return the label by domain of a provider's mail hosts, from the data file."""
     file = resources.files("validators.data").joinpath("mailbox_providers.toml")
     providers = tomllib.loads(file.read_text("utf-8"))
     return {domain: label for label, domains in providers.items() for domain in domains}
 
 
-def labels() -> tuple[str, ...]:
-    """Return every label there can be, OTHER last."""
-    return (*dict.fromkeys(_labels().values()), OTHER)
+_LABELS: Final = _read()
+PROVIDERS: Final = (*dict.fromkeys(_LABELS.values()), OTHER)
+"""Every label there can be."""
 
 
 @lru_cache(maxsize=4096)
 def provider_of(host: str) -> str:
     """Return the provider of a mail host by the longest domain that is known, or OTHER."""
-    known = _labels()
     while host:
-        label = known.get(host)
+        label = _LABELS.get(host)
         if label is not None:
             return label
         host = host.partition(".")[2]

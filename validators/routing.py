@@ -2,6 +2,7 @@
 
 import enum
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, TypeAlias
 
@@ -110,7 +111,7 @@ async def find_host(name: str, ask: Ask) -> Host:
             special = [_special(value) for value in said.values if isinstance(value, bytes)]
             if None in special:
                 return Host(State.REACHABLE, ttl)
-            met[State.UNROUTABLE] = f"{name} is {special[0]}"
+            met.setdefault(State.UNROUTABLE, f"{name} is {special[0]}")
         elif not said.exists:
             break
     for state in (State.UNKNOWN, State.UNROUTABLE):
@@ -132,7 +133,8 @@ def _without_asking(name: str) -> Host | None:
 def _special(packed: bytes) -> str | None:
     """Return an address that is not routed with the reason, or None."""
     kind = special_use(packed)
-    return kind and f"{ipaddress.ip_address(packed)} ({kind})"
+    family = socket.AF_INET if len(packed) == 4 else socket.AF_INET6  # noqa: PLR2004 octets
+    return kind and f"{socket.inet_ntop(family, packed)} ({kind})"
 
 
 def _literal(domain: str) -> Routed:

@@ -1,10 +1,14 @@
-"""A real name server (nsd) on loopback, serving zones that a test writes as plain data."""
+"""Name servers on loopback: a real one (nsd) for zones written as plain data, and odd ones."""
 
+import asyncio
 import contextlib
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
+
+import dns.message
+import dns.rrset
 
 from tests.support.need import program
 
@@ -76,6 +80,56 @@ def silent() -> Iterator[tuple[str, int]]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()
+
+
+class Held(asyncio.DatagramProtocol):
+    """A name server that keeps every question until the test answers it."""
+
+    def __init__(self) -> None:
+        self.questions: asyncio.Queue[tuple[dns.message.Message, tuple[str, int]]] = asyncio.Queue()
+        self.asked: list[str] = []
+        self.transport: asyncio.DatagramTransport
+        self.address: tuple[str, int]
+
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
+        """Keep the socket."""
+        self.transport = transport
+        self.address = transport.get_extra_info("sockname")
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        """Keep a question."""
+        message = dns.message.from_wire(data)
+        self.asked.append(message.question[0].to_text())
+        self.questions.put_nowait((message, addr))
+
+    async def answer(self, *records: str) -> None:
+        """Answer the oldest question with records in master-file form."""
+        query, client = await self.questions.get()
+        self.send(reply_to(query, *records), client)
+
+    def send(self, octets: bytes, client: tuple[str, int]) -> None:
+        """Send anything at all."""
+        self.transport.sendto(octets, client)
+
+
+@contextlib.asynccontextmanager
+async def held() -> AsyncIterator[Held]:
+    """Run a Held."""
+    loop = asyncio.get_running_loop()
+    transport, server = await loop.create_datagram_endpoint(Held, local_addr=("127.0.0.1", 0))
+    try:
+        yield server
+    finally:
+        transport.close()
+
+
+def reply_to(query: dns.message.Message, *records: str) -> bytes:
+    """Return a reply that holds `records`, each `name ttl type data` with absolute names."""
+    reply = dns.message.make_response(query)
+    for record in records:
+        name, ttl, kind, data = record.split(" ", 3)
+        reply.answer.append(dns.rrset.from_text(name, int(ttl), "IN", kind, data))
+    return reply.to_wire()
 
 
 def _wait_until_started(process: subprocess.Popen[str]) -> None:

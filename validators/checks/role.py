@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
-from functools import cache
 from importlib import resources
 from itertools import product
 from typing import Final, NamedTuple
@@ -22,6 +21,24 @@ class Names(NamedTuple):
     suffixes: tuple[str, ...]
 
 
+def _read() -> Names:
+    """Return the names from the data file, with every way to write those of several words."""
+    file = resources.files("validators.data").joinpath("role_names.toml")
+    data = tomllib.loads(file.read_text("utf-8"))
+    spellings: dict[str, str] = {}
+    for section in data["names"].values():
+        for name in section["names"]:
+            words = name.split("-")
+            for separators in product(SEPARATORS, repeat=len(words) - 1):
+                parts = (part for pair in zip(separators, words[1:], strict=True) for part in pair)
+                spellings["".join((words[0], *parts))] = name
+    lists = data["lists"]
+    return Names(spellings, tuple(lists["prefixes"]), tuple(lists["suffixes"]))
+
+
+NAMES: Final = _read()
+
+
 class RoleCheck:
     """States that the local part is a role's name, with the name as the detail."""
 
@@ -29,7 +46,6 @@ class RoleCheck:
 
     def __init__(self, allow: Collection[str] = ()) -> None:
         """Pass over the names and the addresses in `allow`; ValueError if one is neither."""
-        self._names = role_names()
         self._allowed = frozenset(self._allowance(entry) for entry in allow)
 
     def examine(self, group: Sequence[Address]) -> Sequence[Finding | None]:
@@ -38,7 +54,7 @@ class RoleCheck:
         What counts is the name of the mailbox, as its provider reads it, without any `+tag`:
         nobody reads `abuse+shop@` but who reads `abuse@`.
         """
-        spellings = self._names.spellings
+        spellings = NAMES.spellings
         facts: list[Finding | None] = []
         for address in group:
             local = address.canonical.rpartition("@")[0]
@@ -51,7 +67,7 @@ class RoleCheck:
         return facts
 
     def _is_list_address(self, local: str) -> bool:
-        return local.endswith(self._names.suffixes) or local.startswith(self._names.prefixes)
+        return local.endswith(NAMES.suffixes) or local.startswith(NAMES.prefixes)
 
     def _finding(self, role: str, address: Address) -> Finding | None:
         if self._allowed.isdisjoint((role, f"{role}@{address.domain}")):
@@ -65,21 +81,5 @@ class RoleCheck:
             address = parse(f"{name}@{domain}")
             if isinstance(address, Finding):
                 raise ValueError(f"{entry}: {address.detail}")
-            return f"{self._names.spellings.get(name, name)}@{address.domain}"
-        return self._names.spellings.get(domain, domain)
-
-
-@cache
-def role_names() -> Names:
-    """Return the names from the data file, with every way to write those of several words."""
-    file = resources.files("validators.data").joinpath("role_names.toml")
-    data = tomllib.loads(file.read_text("utf-8"))
-    spellings: dict[str, str] = {}
-    for section in data["names"].values():
-        for name in section["names"]:
-            words = name.split("-")
-            for separators in product(SEPARATORS, repeat=len(words) - 1):
-                parts = (part for pair in zip(separators, words[1:], strict=True) for part in pair)
-                spellings["".join((words[0], *parts))] = name
-    lists = data["lists"]
-    return Names(spellings, tuple(lists["prefixes"]), tuple(lists["suffixes"]))
+            return f"{NAMES.spellings.get(name, name)}@{address.domain}"
+        return NAMES.spellings.get(domain, domain)

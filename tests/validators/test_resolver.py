@@ -1,0 +1,179 @@
+"""What the resolver remembers, shares and bounds."""
+
+import asyncio
+
+import pytest
+
+from tests.support.dns import held, silent
+from validators.dns import Hosts, MailRoute, NoDomain, NullMx, Resolver, Stats, Unknown
+from validators.nameserver import Server
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+async def test_hits_and_misses_are_counted(resolver: Resolver) -> None:
+    assert resolver.cached("good.test") is None
+    await resolver.mail_route("good.test")
+    await resolver.mail_route("good.test")
+    assert resolver.cached("good.test") == Hosts(("mx.good.test",))
+    assert resolver.stats == Stats(hits=2, misses=1, shared=0)
+
+
+@pytest.mark.parametrize(
+    ("domain", "seconds"),
+    [
+        ("good.test", 300),  # the MX
+        ("short.test", 20),  # the host's address has less
+        ("zero.test", 5),  # min_ttl
+        ("long.test", 3600),  # max_ttl
+        ("null.test", 300),
+        ("nowhere.test", 120),  # RFC 2308: the SOA's minimum
+        ("nothing.test", 120),
+        ("private.test", 120),  # that there is no AAAA
+        ("broken.test", 5),  # unknown_ttl
+    ],
+)
+async def test_an_answer_holds_for_its_ttl(
+    server: Server,
+    clock: Clock,
+    domain: str,
+    seconds: int,
+) -> None:
+    resolver = Resolver([server], clock=clock)
+    await resolver.mail_route(domain)
+    clock.now += seconds - 0.001
+    assert resolver.cached(domain) is not None
+    clock.now += 0.002
+    assert resolver.cached(domain) is None
+    await resolver.mail_route(domain)
+    assert resolver.stats.misses == 2
+
+
+async def test_a_negative_answer_has_its_own_limit(server: Server, clock: Clock) -> None:
+    resolver = Resolver([server], clock=clock, negative_ttl=30)
+    for domain in ("nowhere.test", "private.test"):
+        await resolver.mail_route(domain)
+    await resolver.mail_route("good.test")
+    clock.now += 31
+    assert resolver.cached("nowhere.test") is None
+    assert resolver.cached("private.test") is None
+    assert resolver.cached("good.test") is not None
+
+
+async def test_a_mail_host_is_looked_up_once_for_all_its_domains() -> None:
+    async with held() as server:
+        resolver = Resolver([server.address])
+        task = asyncio.ensure_future(resolver.mail_routes(["a.test", "b.test"]))
+        await server.answer("a.test. 60 MX 10 mx.test.")
+        await server.answer("b.test. 60 MX 10 mx.test.")
+        await server.answer("mx.test. 60 A 192.31.196.1")
+        assert set((await task).values()) == {Hosts(("mx.test",))}
+        assert sorted(server.asked) == ["a.test. IN MX", "b.test. IN MX", "mx.test. IN A"]
+        await resolver.aclose()
+
+
+async def test_one_flight_serves_all_who_wait_and_outlives_a_cancelled_one() -> None:
+    seconds: list[float] = []
+    async with held() as server:
+        resolver = Resolver([server.address], on_lookup=seconds.append)
+        first, *others = (asyncio.ensure_future(resolver.mail_route("a.test")) for _ in range(5))
+        question = await server.questions.get()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        server.questions.put_nowait(question)
+        await server.answer("a.test. 60 MX 0 .")
+        assert await asyncio.gather(*others) == [NullMx()] * 4
+        assert server.asked == ["a.test. IN MX"]
+        assert resolver.stats == Stats(hits=0, misses=1, shared=4)
+        assert len(seconds) == 1
+        await resolver.aclose()
+
+
+async def test_a_silent_server_makes_the_route_unknown_within_the_limit() -> None:
+    with silent() as address:
+        resolver = Resolver([address], timeout=0.05)
+        assert await resolver.mail_route("a.test") == Unknown("no answer within 0.05 s")
+        assert resolver.cached("a.test") is not None
+        await resolver.aclose()
+
+
+async def test_the_wait_for_a_free_query_counts_towards_the_limit() -> None:
+    with silent() as address:
+        resolver = Resolver([address], timeout=0.05, max_queries=1)
+        async with asyncio.timeout(5):
+            routes = await resolver.mail_routes([f"d{n}.test" for n in range(20)])
+        assert set(routes.values()) == {Unknown("no answer within 0.05 s")}
+        await resolver.aclose()
+
+
+async def test_closing_leaves_no_flight_and_nobody_waiting() -> None:
+    async with held() as server:
+        resolver = Resolver([server.address])
+        waiting = [asyncio.ensure_future(resolver.mail_route("a.test")) for _ in range(2)]
+        await server.questions.get()
+        await resolver.aclose()
+        closed = Unknown("the resolver is closed")
+        assert await asyncio.gather(*waiting) == [closed, closed]
+        assert await resolver.mail_route("b.test") == closed
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_memory_stays_flat(server: Server) -> None:
+    resolver = Resolver([server], cache_size=10)
+    await resolver.mail_routes([f"d{n}.test" for n in range(50)])
+    held_still = [n for n in range(50) if resolver.cached(f"d{n}.test") is not None]
+    assert len(held_still) == 10
+    await resolver.aclose()
+
+
+async def test_known_answers_are_asked_first_and_never_looked_up() -> None:
+    known: dict[str, MailRoute] = {
+        "demo.example": NoDomain(),
+        "good.example": Hosts(("mx.google.com",)),
+    }
+    resolver = Resolver([], known=known)
+    assert resolver.cached("demo.example") == NoDomain()
+    assert await resolver.mail_route("demo.example") == NoDomain()
+    assert resolver.provider("good.example") == "google"
+    assert await resolver.mail_route("a.test") == Unknown(
+        "no name server is configured",
+    )
+    assert resolver.stats == Stats(hits=2, misses=1, shared=0)
+
+
+async def test_the_provider_is_known_from_the_route(resolver: Resolver) -> None:
+    assert resolver.provider("good.test") == "other"
+    await resolver.mail_routes(["good.test", "null.test"])
+    assert resolver.provider("good.test") == "other"
+    assert resolver.provider("null.test") == "other"
+
+
+def test_without_resolv_conf_the_machine_itself_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    import dns.resolver
+
+    from validators.dns import _system_servers
+
+    def unconfigured() -> None:
+        raise dns.resolver.NoResolverConfiguration
+
+    monkeypatch.setattr(dns.resolver, "Resolver", unconfigured)
+    assert _system_servers() == [("127.0.0.1", 53)]
+
+
+def test_the_system_is_asked_by_default() -> None:
+    assert Resolver().stats == Stats()
