@@ -19,6 +19,7 @@ from pydantic_settings import EnvSettingsSource
 
 from relay.endpoints import Endpoint, Upstream, mask_credentials
 from relay.settings import Conflict, Settings
+from validators.policy import DEFAULT_ACTIONS
 from validators.verdict import Reason
 
 __all__ = [
@@ -159,7 +160,9 @@ def every_setting() -> Iterator[Setting]:
     """List every setting, in the order of the documentation; policy once for each reason."""
     for path, info in _fields(Settings):
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        default = "" if info.default_factory else _default_text(info.default)
+        default = str(extra.get("default", _default_text(info.default)))
+        if path[0] == "policy":
+            default = DEFAULT_ACTIONS[Reason(path[1])].value
         yield Setting(
             path,
             env_name(path),

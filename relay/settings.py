@@ -28,14 +28,13 @@ from pydantic_settings import (
 )
 
 from relay.clients import Network, parse_network, too_wide
-from relay.endpoints import Endpoint, Upstream, parse_endpoint, parse_upstream
+from relay.endpoints import Endpoint, Upstream, check_store, parse_endpoint, parse_upstream
 from validators.checks.suppression import ALL
 from validators.policy import Policy
 from validators.verdict import Action, Reason
 
 _CAMPAIGN = re.compile(r"[A-Za-z0-9._-]{1,63}\Z")
 _HOST_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253}[A-Za-z0-9_])?\Z")
-_STORES = ("sqlite:///", "memory:")
 
 
 class Conflict(ValueError):  # noqa: N818 - a fact about settings; `SettingsError` reports it
@@ -289,8 +288,8 @@ class Settings(BaseSettings):
     )
     hostname: str = Field(
         default_factory=_host_name,
-        description="Name used in the banner, in EHLO and in Received (default: the machine's).",
-        json_schema_extra={"unit": ""},
+        description="Name used in the banner, in EHLO and in Received.",
+        json_schema_extra={"unit": "", "default": "the machine's"},
     )
     trusted_domains: Names = _setting(
         (), "Recipient domains, with their subdomains, that skip DNS checks.", unit="domain"
@@ -383,9 +382,7 @@ class Settings(BaseSettings):
     @field_validator("store")
     @classmethod
     def _store(cls, value: str) -> str:
-        if value != "memory:" and not (value.startswith("sqlite:///") and value[10:].strip("/")):
-            raise ValueError("sqlite:///PATH (the path is absolute) or memory:")
-        return value
+        return check_store(value)
 
     @model_validator(mode="after")
     def _together(self) -> "Settings":

@@ -49,7 +49,12 @@ class MemoryStore:
         result = self.import_entries(entries)
         return result.added + result.renewed
 
-    def import_entries(self, entries: Iterable[Suppression]) -> ImportResult:
+    def import_entries(
+        self,
+        entries: Iterable[Suppression],
+        *,
+        merged: Callable[[float], None] | None = None,
+    ) -> ImportResult:
         """Add all entries or none; the source is read whole before the first one is added."""
         added = renewed = 0
         given = list(entries)
@@ -67,6 +72,8 @@ class MemoryStore:
                 self._tally.add(known, -1)
             self._tally.add(entry)
             scopes[entry.scope] = entry
+        if merged is not None:
+            merged(1.0)
         return ImportResult(len(given), added, renewed)
 
     def remove(self, kind: Kind, value: str, scope: str | None = None) -> int:

@@ -2,13 +2,12 @@
 
     StoreError          the store cannot be opened or changed; the message says what to do
     StoreUnavailable    (validators) no answer at run time: unknown, never "not suppressed"
-    BadRow              an import met a line it cannot use; nothing was changed
 
 An address, domain or digest may be on the list once for each scope. Adding it again never weakens
 what is there: the entry that lasts longer stays, and on a tie the older one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from validators.address import Address
@@ -49,11 +48,16 @@ class Store(Protocol):
     def add(self, entries: Iterable[Suppression]) -> int:
         """Add entries in one step; return how many are new or last longer. Raises StoreError."""
 
-    def import_entries(self, entries: Iterable[Suppression]) -> ImportResult:
+    def import_entries(
+        self,
+        entries: Iterable[Suppression],
+        *,
+        merged: Callable[[float], None] | None = None,
+    ) -> ImportResult:
         """Add any number of entries: all or, if the source or the store fails, none.
 
-        Memory does not grow with the number. Whatever the source raises passes through.
-        Raises StoreError.
+        Memory does not grow with the number. `merged` hears, after the source has been read, which
+        part (0 to 1) is in. Whatever the source raises passes through. Raises StoreError.
         """
 
     def remove(self, kind: Kind, value: str, scope: str | None = None) -> int:

@@ -104,8 +104,7 @@ class SqliteStore:
     ) -> ImportResult:
         """Add all entries or none (see `Store.import_entries`).
 
-        The source is read whole before the store is locked; `merged` hears of the progress since
-        then, as a fraction.
+        The source is read whole before the store is locked.
         """
         try:
             with Staging(self._path.parent) as staging:
