@@ -20,6 +20,7 @@ PACKAGES = {
     "unbound": "unbound",
     "nsd": "nsd",
     "dovecot": "dovecot-core",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
 }
 """Program to Debian package. CI has every one of them."""
