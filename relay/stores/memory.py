@@ -68,9 +68,10 @@ class MemoryStore:
                 renewed += 1
             else:
                 continue
-            if known is not None:
-                self._tally.add(known, -1)
-            self._tally.add(entry)
+            if entry.scope in self._scopes:
+                if known is not None:
+                    self._tally.add(known, -1)
+                self._tally.add(entry)
             scopes[entry.scope] = entry
         if merged is not None:
             merged(1.0)
@@ -82,7 +83,9 @@ class MemoryStore:
         scopes = self._entries.get(digest, {})
         gone = [name for name in scopes if scope in (None, name)]
         for name in gone:
-            self._tally.add(scopes.pop(name), -1)
+            entry = scopes.pop(name)
+            if name in self._scopes:
+                self._tally.add(entry, -1)
         if not scopes:
             self._entries.pop(digest, None)
         return len(gone)

@@ -75,7 +75,7 @@ class Store(Protocol):
         """Return every entry in force that holds for an address, of any scope, specific first."""
 
     def counts(self) -> Mapping[SuppressionReason, int]:
-        """Return the entries for each reason, without going through them.
+        """Return how many entries `find` may return, by reason, without going through them.
 
         Entries that expired count until the end of their last day (UTC) at most.
         """

@@ -62,7 +62,7 @@ def parse_source(text: str) -> str:
 def parse_time(text: str, now: float) -> float:
     """Parse a moment: ISO date or time (UTC unless told), Unix seconds, or a span from `now`.
 
-    Spans: `12h`, `90d`, `2w`, `1y` (365 days). Returns Unix seconds; ValueError says more.
+    Spans: `12h`, `90d`, `2w`, `1y` (365 days). Returns whole Unix seconds; ValueError says more.
     """
     span = _DURATION.match(text)
     if span:
@@ -79,9 +79,9 @@ def parse_time(text: str, now: float) -> float:
             ) from None
     if not 0 <= moment <= _LAST_MOMENT:
         raise ValueError(f"{text!r} is out of range: from 1970 to 9999")
-    return moment
+    return float(int(moment))
 
 
 def write_time(moment: float) -> str:
-    """Write Unix seconds as ISO time in UTC."""
-    return datetime.fromtimestamp(moment, UTC).isoformat().replace("+00:00", "Z")
+    """Write Unix seconds as ISO time in UTC, whole seconds: `parse_time` takes it back."""
+    return datetime.fromtimestamp(int(moment), UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,38 @@
+"""Short ways to write addresses and entries."""
+
+import hashlib
+
+from validators.address import Address, parse
+from validators.checks.suppression import ALL, Kind, Suppression, SuppressionReason, normalize
+
+CREATED = 1_700_000_000.0
+
+
+def address(text: str) -> Address:
+    """The address of a recipient."""
+    found = parse(text)
+    assert isinstance(found, Address)
+    return found
+
+
+def entry(
+    value: str,
+    kind: Kind = Kind.ADDRESS,
+    *,
+    scope: str = ALL,
+    reason: SuppressionReason = SuppressionReason.MANUAL,
+    source: str = "test",
+    expires: float | None = None,
+) -> Suppression:
+    """An entry in normal form."""
+    return Suppression(kind, normalize(kind, value), scope, reason, source, CREATED, expires)
+
+
+def sha256(text: str) -> str:
+    """The digest under which lists are traded."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def md5(text: str) -> str:
+    """Likewise."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
