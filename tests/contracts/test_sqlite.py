@@ -1,0 +1,323 @@
+"""What holds for the SQLite store only: the cost of a read, faults of the file, other processes."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from relay.stores import StoreError, open_store
+from relay.stores.sqlite import SqliteStore
+from relay.stores.sqlite import schema as sqlite_schema
+from relay.stores.sqlite.rows import KINDS, REASONS
+from tests.contracts.conftest import Clock
+from tests.contracts.entries import address, entry, sha256
+from validators.checks.suppression import (
+    Kind,
+    StoreUnavailable,
+    Suppression,
+    SuppressionReason,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "presend.db"
+
+
+@pytest.fixture
+def opened(path: Path, clock: Clock) -> Iterator[Callable[[], SqliteStore]]:
+    """Open the store of the test, as often as it likes, each as another process would."""
+    stores: list[SqliteStore] = []
+
+    def again() -> SqliteStore:
+        stores.append(SqliteStore(path, campaign="mine", clock=clock, patience=0.0))
+        return stores[-1]
+
+    yield again
+    for store in stores:
+        store.close()
+
+
+def queries(store: SqliteStore, *texts: str) -> list[str]:
+    """The statements that one lookup of a group runs."""
+    ran: list[str] = []
+    group = [address(text) for text in texts]
+    store._reader.connection.set_trace_callback(ran.append)
+    store.find(group)
+    store._reader.connection.set_trace_callback(None)
+    return ran
+
+
+def test_nothing_is_asked_where_nothing_can_be_found(opened: Callable[[], SqliteStore]) -> None:
+    store = opened()
+    assert queries(store, "ann@example.com") == []
+    store.add([entry("ann@example.com", scope="other")])
+    assert queries(store, "ann@example.com") == []
+
+
+def test_one_query_for_a_group(opened: Callable[[], SqliteStore]) -> None:
+    store = opened()
+    store.add([entry("user1@example.com"), entry("example.net", Kind.DOMAIN, scope="mine")])
+    assert len(queries(store, "user1@example.com")) == 1
+    assert len(queries(store, *(f"user{number}@example.com" for number in range(100)))) == 1
+
+
+def test_only_kinds_on_the_list_are_looked_up(opened: Callable[[], SqliteStore]) -> None:
+    store = opened()
+    store.add([entry("user1@example.com")])
+    (query,) = queries(store, "user2@example.com")
+    assert query.count("X'") == 1 or query.count("x'") == 1
+    store.add([entry(sha256("x@example.com"), Kind.SHA256), entry("example.net", Kind.DOMAIN)])
+    (query,) = queries(store, "user2@example.com")
+    assert query.lower().count("x'") >= 3
+
+
+def test_a_read_searches_the_primary_key(opened: Callable[[], SqliteStore]) -> None:
+    store = opened()
+    store.add([entry(f"user{number}@example.com") for number in range(1000)])
+    asked = [
+        *queries(store, "user1@example.com"),
+        *queries(store, *(f"user{number}@example.com" for number in range(9))),
+    ]
+    for query in asked:
+        plan = store._writer.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+        steps = [step[-1] for step in plan if "suppression" in step[-1]]
+        assert steps == ["SEARCH suppression USING PRIMARY KEY (key=?)"]
+
+
+def test_opening_reads_no_more_of_a_long_list(opened: Callable[[], SqliteStore]) -> None:
+    """The checks at the start cost a bounded number of steps of SQLite's machine."""
+    store = opened()
+    store.import_entries(entry(f"user{number}@example.com") for number in range(20_000))
+    ticks = 0
+
+    def tick() -> int:
+        nonlocal ticks
+        ticks += 1
+        return 0
+
+    store._writer.set_progress_handler(tick, 100)
+    sqlite_schema.probe(store._writer)
+    store._writer.set_progress_handler(None, 0)
+    assert ticks < 20
+
+
+def test_every_kind_and_reason_has_its_number() -> None:
+    assert set(KINDS) == set(Kind)
+    assert set(REASONS) == set(SuppressionReason)
+
+
+def test_another_process_sees_a_change_after_refresh(opened: Callable[[], SqliteStore]) -> None:
+    serving, command = opened(), opened()
+    command.add([entry("ann@example.com")])
+    serving.refresh()
+    assert serving.find([address("ann@example.com")]) == [entry("ann@example.com")]
+    assert serving.counts() == {SuppressionReason.MANUAL: 1}
+    command.remove(Kind.ADDRESS, "ann@example.com")
+    serving.refresh()
+    assert serving.find([address("ann@example.com")]) == [None]
+
+
+def test_the_view_is_renewed_without_refresh_too(opened: Callable[[], SqliteStore]) -> None:
+    checking, command = opened(), opened()
+    checking.add([entry("ann@example.com")])
+    command.add([entry("bob@example.com")])
+    bob = [address("bob@example.com")]
+    assert any(checking.find(bob) != [None] for _ in range(5000))
+
+
+def test_a_later_presends_file_is_refused(opened: Callable[[], SqliteStore], path: Path) -> None:
+    opened().close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 2")
+    with pytest.raises(StoreError, match=r"later presend.*Update presend"):
+        opened()
+
+
+def test_another_programs_file_is_refused(opened: Callable[[], SqliteStore], path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE moz_places (url)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program"):
+        opened()
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_file_is_refused(opened: Callable[[], SqliteStore], path: Path) -> None:
+    store = opened()
+    store.import_entries(entry(f"user{number}@example.com") for number in range(5000))
+    store.close()
+    good = path.read_bytes()
+    assert len(good) > 50 * 4096
+    for bad in (
+        b"no database at all" * 1000,
+        b"SQLite format 3\0" + b"\xff" * 8000,
+        good[: len(good) // 2],
+        good[:4096] + b"\xa5" * (len(good) - 4096),
+    ):
+        path.write_bytes(bad)
+        with pytest.raises(StoreError, match=rf"{path}.* is damaged .*Restore it"):
+            opened()
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        ("missing/presend.db", "there is no directory"),
+        ("file/presend.db", "is no directory"),
+        ("directory", "it is a directory"),
+    ],
+)
+def test_a_place_where_no_file_can_be(tmp_path: Path, where: str, sentence: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(StoreError, match=sentence):
+        open_store(f"sqlite://{tmp_path}/{where}", campaign="mine")
+
+
+def test_a_directory_that_cannot_be_written() -> None:
+    with pytest.raises(StoreError, match=r"/proc/presend\.db cannot be opened"):
+        open_store("sqlite:///proc/presend.db", campaign="mine")
+
+
+def test_an_unknown_kind_of_store_is_refused() -> None:
+    with pytest.raises(StoreError, match="mysql://x is of no known kind"):
+        open_store("mysql://x", campaign="mine")
+
+
+def test_a_file_that_another_process_writes(opened: Callable[[], SqliteStore], path: Path) -> None:
+    store = opened()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="being written by another process"):
+        store.add([entry("ann@example.com")])
+    other.execute("ROLLBACK")
+    assert store.add([entry("ann@example.com")]) == 1
+    other.close()
+
+
+def test_a_full_disk_changes_nothing(opened: Callable[[], SqliteStore]) -> None:
+    store = opened()
+    store.add([entry("ann@example.com")])
+    store._writer.execute("PRAGMA max_page_count = 20")
+    many = (entry(f"user{number}@example.com") for number in range(20_000))
+    with pytest.raises(StoreError, match="its disk is full"):
+        store.import_entries(many)
+    assert [it.value for it in store.entries()] == ["ann@example.com"]
+    assert store.healthy() is None
+    assert store.add([entry("bob@example.com")]) == 1
+
+
+@pytest.mark.parametrize("how", ["overwritten", "truncated"])
+def test_damage_at_run_time_is_unknown_never_no(
+    opened: Callable[[], SqliteStore], path: Path, how: str
+) -> None:
+    store = opened()
+    store.import_entries(entry(f"user{number}@example.com") for number in range(60_000))
+    for file in (path, path.with_name("presend.db-wal")):
+        with file.open("r+b") as stream:
+            if how == "truncated":
+                stream.truncate(0)
+            else:
+                stream.write(b"\xa5" * file.stat().st_size)
+    failed = 0
+    for number in range(0, 60_000, 600):
+        try:
+            (found,) = store.find([address(f"user{number}@example.com")])
+        except StoreUnavailable:
+            failed += 1
+        else:
+            assert found is not None
+        if number % 6000 == 0:
+            store.refresh()
+    assert failed
+    assert str(path) in (store.healthy() or "")
+    with pytest.raises(StoreUnavailable, match=str(path)):
+        list(store.entries())
+
+
+def test_a_file_that_was_replaced_is_noticed(opened: Callable[[], SqliteStore], path: Path) -> None:
+    store = opened()
+    assert store.healthy() is None
+    path.rename(path.with_suffix(".old"))
+    assert "removed or replaced" in (store.healthy() or "")
+
+
+def test_a_long_import_holds_no_view_back(opened: Callable[[], SqliteStore], path: Path) -> None:
+    """Afterwards the log has been moved into the file, although another process reads."""
+    serving, command = opened(), opened()
+    serving.refresh()
+
+    def merged(_: float) -> None:
+        serving.refresh()
+        assert serving.find([address("user1@example.com")]) == [None]
+
+    command.import_entries(
+        (entry(f"user{number}@example.com") for number in range(20_000)), merged=merged
+    )
+    serving.refresh()
+    command._checkpoint()
+    assert serving.find([address("user1@example.com")]) != [None]
+    busy, size, moved = command._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    assert (busy, size) == (0, moved)
+
+
+IMPORTING = """
+import sys
+from pathlib import Path
+from relay.stores.sqlite import SqliteStore
+from tests.contracts.entries import entry
+
+def pause():
+    print("here", flush=True)
+    sys.stdin.read()
+
+def rows():
+    for number in range(100_000):
+        if number == 90_000 and sys.argv[2] == "reading":
+            pause()
+        yield entry(f"user{number}@example.com")
+
+def merged(part):
+    if part > 0.5 and sys.argv[2] == "merging":
+        pause()
+
+SqliteStore(Path(sys.argv[1]), campaign="mine").import_entries(rows(), merged=merged)
+"""
+
+
+@pytest.mark.parametrize("stage", ["reading", "merging"])
+def test_kill_9_during_an_import_leaves_the_store_as_it_was(
+    opened: Callable[[], SqliteStore], path: Path, stage: str
+) -> None:
+    serving = opened()
+    before: list[Suppression] = [entry("ann@example.com"), entry("user1@example.com", scope="mine")]
+    serving.add(before)
+    with subprocess.Popen(
+        [sys.executable, "-c", IMPORTING, str(path), stage],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"here\n"
+        serving.refresh()
+        assert serving.find([address("ann@example.com")]) == [before[0]]  # reads go on meanwhile
+        assert serving.find([address("user7@example.com")]) == [None]
+        os.kill(child.pid, signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+    assert {file.name for file in path.parent.iterdir()} <= {
+        "presend.db",
+        "presend.db-wal",
+        "presend.db-shm",
+    }
+    again = opened()
+    for store in (serving, again):
+        store.refresh()
+        assert sorted(store.entries(), key=lambda it: it.value) == before
+        assert store.counts() == {SuppressionReason.MANUAL: 2}
+    assert again.add([entry("bob@example.com")]) == 1
