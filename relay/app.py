@@ -39,7 +39,6 @@ from relay.smtp.transaction import Services
 from relay.smtp.upstream import Timeouts
 from relay.stores import StoreError, open_store
 from relay.tasks import Tasks
-from validators import providers
 from validators.address import SyntaxOptions
 from validators.checks.mx import MxCheck
 from validators.checks.role import RoleCheck
@@ -48,6 +47,7 @@ from validators.checks.syntax import Syntax
 from validators.dns import Resolver
 from validators.pipeline import Pipeline
 from validators.policy import Policy
+from validators.providers import PROVIDERS
 from validators.verdict import Action, Reason
 
 if TYPE_CHECKING:
@@ -182,9 +182,7 @@ class Relay:
         self._upstream_settings = upstreams
         self.draining = False
         self.store = open_store(settings.store, campaign=settings.campaign_id)
-        self.metrics = metrics = Metrics(
-            settings.campaign_id, providers=providers.labels(), version=VERSION
-        )
+        self.metrics = metrics = Metrics(settings.campaign_id, providers=PROVIDERS, version=VERSION)
         self.writer = LineWriter()
         log = settings.log
         install(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from relay.smtp.delivery import AnyReply
     from relay.smtp.transaction import Transaction
 
-_PATIENCE: Final = 1 << 20  # octets: a message refused at its first line is still read to its end
+_PATIENCE: Final = 1 << 24  # octets, and as many as the largest message, that may follow a fault
 
 
 class Reception:
@@ -23,14 +23,17 @@ class Reception:
     __slots__ = ("_head", "_left", "_scanner", "_tail", "_tx")
 
     def __init__(
-        self, tx: Transaction, scanner: DataScanner | ChunkScanner, head: bytes, limit: int
+        self, tx: Transaction | None, scanner: DataScanner | ChunkScanner, head: bytes, limit: int
     ) -> None:
-        """`head` goes in front of the content; `limit` is the largest message in octets."""
+        """`head` goes in front of the content; `limit` is the largest message in octets.
+
+        Without `tx` the scanner has its fault already: the content is only read.
+        """
         self._tx = tx
         self._scanner = scanner
         self._head = head
         self._tail = b""
-        self._left = limit + _PATIENCE
+        self._left = 2 * limit + _PATIENCE
 
     @property
     def fault(self) -> AnyReply | None:
@@ -51,11 +54,13 @@ class Reception:
         """Pass on what arrived; return what follows the end of message or chunk, None before it."""
         scanner, tx = self._scanner, self._tx
         content, rest = scanner.feed(octets)
-        tx.size = scanner.size
         if scanner.fault is not None:
-            tx.refuse(scanner.fault)
             self._left -= len(octets)
-        else:
+            if tx is not None:
+                tx.size = scanner.size
+                tx.refuse(scanner.fault)
+        elif tx is not None:
+            tx.size = scanner.size
             if self._head and (content or rest is not None):
                 content, self._head = self._head + content, b""
             if rest is not None and scanner.last:
@@ -66,4 +71,5 @@ class Reception:
 
     def end(self, sent: Callable[[AnyReply], None]) -> None:
         """Send the end of the message; `sent` gets the upstream's final reply."""
+        assert self._tx is not None  # noqa: S101 - only content without a fault has an end
         self._tx.end(self._tail, sent)

@@ -5,6 +5,7 @@ upstream in one write, answered in one write.
 
     NEW --EHLO--> READY --MAIL--> MAIL --DATA, content--> READY
                                   MAIL --BDAT--> CHUNKS --BDAT LAST--> READY
+    A transaction of which nothing more can come lets a new MAIL begin without RSET.
 """
 
 from __future__ import annotations
@@ -49,7 +50,6 @@ ALLOWED: Final[dict[bytes, frozenset[State]]] = {
     b"MAIL": frozenset({State.READY}),
     b"RCPT": frozenset({State.MAIL}),
     b"DATA": frozenset({State.MAIL}),
-    b"BDAT": frozenset({State.MAIL, State.CHUNKS}),
     b"STARTTLS": frozenset({State.NEW, State.READY}),
     b"AUTH": frozenset({State.READY}),
 }
@@ -139,8 +139,8 @@ class Session(Conversation):
         handler(self, rest)
 
     def _begins_anew(self, verb: bytes) -> bool:
-        """Whether this MAIL may follow a transaction that lost its upstream, without RSET."""
-        if verb == b"MAIL" and self._tx is not None and self._tx.broken:
+        """Whether this MAIL may follow a transaction of which nothing can come, without RSET."""
+        if verb == b"MAIL" and self._tx is not None and self._tx.futile:
             self.end()
             return True
         return False
@@ -256,23 +256,32 @@ class Session(Conversation):
             self._state = State.MAIL
             self.take_content()
             return
-        self._chunks = chunks = ChunkScanner(self._rules.bounds.message_size)
-        chunks.expect(octets, last=last)
+        chunks = ChunkScanner(self._rules.bounds.message_size)
 
         def answered(answers: Sequence[AnyReply], ready: bool) -> None:  # noqa: FBT001
-            self._expect(chunks)
-            if not ready:
-                chunks.fault = answers[-1]
+            self._chunks = chunks
+            if ready:
+                chunks.expect(octets, last=last)
+                self._expect(chunks)
+            else:
+                self._read_over(chunks, octets, answers[-1])
             self.busy = False
             self.take_content()
             if not self.busy:
                 self._go_on()
 
-        if self._transaction.tried:
+        if self._tx is not None and self._tx.tried:
             self._wait()
-            self._transaction.recipients((), answered, data=True)
+            self._tx.recipients((), answered, data=True)
         else:
-            answered([TABLE["BAD_SEQUENCE"]], False)  # noqa: FBT003
+            self._read_over(chunks, octets, TABLE["BAD_SEQUENCE"])
+            self.take_content()
+
+    def _read_over(self, chunks: ChunkScanner, octets: int, reply: AnyReply) -> None:
+        """Read a chunk that nobody wants, and answer at its end (RFC 3030 2)."""
+        chunks.fault = reply
+        chunks.expect(octets, last=True)
+        self._reception = Reception(self._tx, chunks, b"", self._rules.bounds.message_size)
 
     def _rset(self, _rest: bytes) -> None:
         self.end()

@@ -83,6 +83,7 @@ class Transaction:
         "_group",
         "_judged",
         "_last",
+        "_no_data",
         "_sender",
         "_services",
         "_started",
@@ -108,7 +109,7 @@ class Transaction:
         self._with_data = False
         self._answer: Answer | None = None
         self._last: tuple[AnyReply, str] | None = None
-        self._ended = False
+        self._ended = self._no_data = False
         self._delivery = Delivery(
             mail,
             connections=services.connections,
@@ -118,9 +119,9 @@ class Transaction:
         )
 
     @property
-    def broken(self) -> bool:
-        """Whether the upstream was lost: nothing more can come of this transaction."""
-        return self._delivery.broken is not None
+    def futile(self) -> bool:
+        """Whether the upstream was lost, or DATA refused: nothing more is likely to come of it."""
+        return self._delivery.broken is not None or self._no_data
 
     def recipients(self, group: Sequence[Rcpt], answer: Answer, *, data: bool) -> None:
         """Answer a pipelined group of RCPTs, and the DATA behind them if `data`, in one call."""
@@ -178,7 +179,8 @@ class Transaction:
             self._last = (answers[-1], "rcpt")
         if outcome.data is not None:
             answers.append(outcome.data)
-            if not outcome.ready:
+            self._no_data = not outcome.ready
+            if self._no_data:
                 self._last = (outcome.data, "data")
         self._tell(answers, ready=outcome.ready)
 
