@@ -248,7 +248,7 @@ def test_a_file_that_was_replaced_is_noticed(opened: Callable[[], SqliteStore], 
     assert "removed or replaced" in (store.healthy() or "")
 
 
-def test_a_long_import_holds_no_view_back(opened: Callable[[], SqliteStore], path: Path) -> None:
+def test_a_long_import_holds_no_view_back(opened: Callable[[], SqliteStore]) -> None:
     """Afterwards the log has been moved into the file, although another process reads."""
     serving, command = opened(), opened()
     serving.refresh()

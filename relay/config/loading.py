@@ -1,77 +1,35 @@
-"""Loading the settings: a TOML file (`PRESEND_CONFIG`) and over it the environment.
+"""Loading the settings: a TOML file (`PRESEND_CONFIG`) and over it the environment."""
 
-`load_settings` is for every command, `dev_settings` for `presend serve --dev`. Both raise
-`SettingsError` with every problem found: the key as the user wrote it, the value, what is allowed.
-"""
-
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
-from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource
 
-from relay.endpoints import Endpoint, Upstream, mask_credentials
-from relay.settings import Conflict, Settings
-from validators.policy import DEFAULT_ACTIONS
-from validators.verdict import Reason
+from relay.config import catalogue
+from relay.config.catalogue import CONFIG_FILE, PREFIX, SECRETS, env_name, known_names
+from relay.config.problems import (
+    MASK,
+    Problem,
+    SettingsError,
+    problems_of,
+    suggest,
+    written,
+)
+from relay.endpoints import mask_credentials
+from relay.settings import Settings
 
-__all__ = [
-    "Endpoint", "Loaded", "Problem", "Setting", "Settings", "SettingsError", "Upstream",
-    "dev_directory", "dev_settings", "every_setting", "load", "load_settings",
-]  # fmt: skip
-
-Path_: TypeAlias = tuple[str, ...]
-
-CONFIG_FILE: Final = "PRESEND_CONFIG"
-PREFIX: Final = "PRESEND_"
-MASK: Final = "**********"
-_UNPREFIXED: Final[Mapping[Path_, str]] = {("campaign_id",): "CAMPAIGN_ID"}
-_SECRETS: Final = (("upstream_password",), ("auth", "password"))
-"""Settings that a `_FILE` twin may hold instead."""
 _SECRET_LIMIT: Final = 65_536
+"""Octets read of a file that holds a secret."""
 # A Service named presend (or presend-...) makes Kubernetes put these into every pod beside it.
-_KUBERNETES = re.compile(
+_KUBERNETES: Final = re.compile(
     r"PRESEND_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)\Z"
 )
-
-
-class Problem(NamedTuple):
-    """One wrong setting: the key as written, the value (None: not given), what is allowed."""
-
-    key: str
-    value: str | None
-    allowed: str
-
-    def __str__(self) -> str:
-        shown = "" if self.value is None else f" = {self.value!r}"
-        return f"{self.key}{shown}: {self.allowed}"
-
-
-class SettingsError(Exception):
-    """Settings are wrong; `problems` has every one of them, secrets masked."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = tuple(problems)
-
-
-class Setting(NamedTuple):
-    """One setting as documented: its names, default (as text), unit and meaning."""
-
-    path: Path_
-    env: str
-    toml: str
-    default: str
-    unit: str
-    meaning: str
-    secret: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +37,9 @@ class Loaded:
     """Settings, and where each came from: `default`, `file` or `environment`, by path."""
 
     settings: Settings
-    origins: Mapping[Path_, str] = field(default_factory=dict)
+    origins: Mapping[catalogue.Path, str] = field(default_factory=dict)
 
-    def origin(self, path: Path_) -> str:
+    def origin(self, path: catalogue.Path) -> str:
         """Name the source of one setting."""
         return self.origins.get(path, "default")
 
@@ -138,17 +96,17 @@ def load(
     problems = list(_unknown_variables(environment))
     toml = _read_toml(environment.get(CONFIG_FILE), problems)
     env = _read_environment(environment)
-    for secret in _SECRETS:
+    for secret in SECRETS:
         _choose_secret(secret, toml, env)
     raw = _merge(_merge(dict(defaults or {}), toml), env)
     origins = dict.fromkeys(_leaves(toml), "file") | dict.fromkeys(_leaves(env), "environment")
-    for secret in _SECRETS:
+    for secret in SECRETS:
         _read_secret(secret, raw, origins, problems)
     settings = None
     try:
         settings = Settings.model_validate(raw)
     except ValidationError as error:
-        problems.extend(_problems(error, raw, origins))
+        problems.extend(problems_of(error, raw, origins))
     if settings is not None and need_upstream:
         problems.extend(_missing(settings))
     if settings is None or problems:
@@ -156,76 +114,19 @@ def load(
     return Loaded(settings, origins)
 
 
-def every_setting() -> Iterator[Setting]:
-    """List every setting, in the order of the documentation; policy once for each reason."""
-    for path, info in _fields(Settings):
-        extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-        default = str(extra.get("default", _default_text(info.default)))
-        if path[0] == "policy":
-            default = DEFAULT_ACTIONS[Reason(path[1])].value
-        yield Setting(
-            path,
-            env_name(path),
-            ".".join(path),
-            default,
-            str(extra.get("unit", "")),
-            info.description or "",
-            _is_secret(path),
-        )
-
-
-def env_name(path: Path_) -> str:
-    """Name the environment variable of a setting."""
-    return _UNPREFIXED.get(path, PREFIX + "__".join(path).upper())
-
-
-def _default_text(default: object) -> str:
-    if default is None:
-        return ""
-    if isinstance(default, bool):
-        return str(default).lower()
-    if isinstance(default, tuple):
-        return ",".join(map(str, default))
-    return f"{default:g}" if isinstance(default, float) else str(default)
-
-
-def _fields(model: type[BaseModel], parent: Path_ = ()) -> Iterator[tuple[Path_, FieldInfo]]:
-    for name, info in model.model_fields.items():
-        path = (*parent, name)
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _fields(info.annotation, path)
-        elif path == ("policy",):
-            yield from ((("policy", reason.value), info) for reason in Reason)
-        else:
-            yield path, info
-
-
-def _is_secret(path: Path_) -> bool:
-    return path in _SECRETS
-
-
-def _known_names() -> dict[str, Path_]:
-    return {env_name(path): path for path, _ in _fields(Settings)}
-
-
 def _unknown_variables(environment: Mapping[str, str]) -> Iterator[Problem]:
-    known = [*_known_names(), CONFIG_FILE]
+    known = [*known_names(), CONFIG_FILE]
     for name in environment:
         if name.startswith(PREFIX) and name not in known and not _KUBERNETES.match(name):
             value = MASK if "PASSWORD" in name else mask_credentials(environment[name])
-            yield Problem(name, value, _suggest(name, known, "no such setting"))
-
-
-def _suggest(name: str, known: list[str], sentence: str) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"{sentence}; did you mean {close[0]}?" if close else f"{sentence}"
+            yield Problem(name, value, suggest(name, known, "no such setting"))
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     source = EnvSettingsSource(Settings)
     source.env_vars = {
         (PREFIX + "__".join(path)).lower(): environment[name]
-        for name, path in _known_names().items()
+        for name, path in known_names().items()
         if name in environment
     }
     return source()
@@ -253,7 +154,7 @@ def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _leaves(raw: Mapping[str, Any], parent: Path_ = ()) -> Iterator[Path_]:
+def _leaves(raw: Mapping[str, Any], parent: catalogue.Path = ()) -> Iterator[catalogue.Path]:
     for name, value in raw.items():
         if isinstance(value, dict):
             yield from _leaves(value, (*parent, name))
@@ -261,7 +162,7 @@ def _leaves(raw: Mapping[str, Any], parent: Path_ = ()) -> Iterator[Path_]:
             yield (*parent, name)
 
 
-def _table(raw: dict[str, Any], path: Path_) -> dict[str, Any]:
+def _table(raw: dict[str, Any], path: catalogue.Path) -> dict[str, Any]:
     """Return the table that holds a setting; a table that is missing or no table reads as empty."""
     table: Any = raw
     for name in path[:-1]:
@@ -269,7 +170,7 @@ def _table(raw: dict[str, Any], path: Path_) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _choose_secret(path: Path_, toml: dict[str, Any], env: dict[str, Any]) -> None:
+def _choose_secret(path: catalogue.Path, toml: dict[str, Any], env: dict[str, Any]) -> None:
     """Let a secret of the environment, or its file, displace both forms in the TOML file."""
     names = (path[-1], f"{path[-1]}_file")
     if any(name in _table(env, path) for name in names):
@@ -278,15 +179,18 @@ def _choose_secret(path: Path_, toml: dict[str, Any], env: dict[str, Any]) -> No
 
 
 def _read_secret(
-    path: Path_, raw: dict[str, Any], origins: dict[Path_, str], problems: list[Problem]
+    path: catalogue.Path,
+    raw: dict[str, Any],
+    origins: dict[catalogue.Path, str],
+    problems: list[Problem],
 ) -> None:
     table, file_path = _table(raw, path), (*path[:-1], f"{path[-1]}_file")
     name = table.get(file_path[-1])
     if not isinstance(name, str):
         return
-    key = _written(file_path, origins)
+    key = written(file_path, origins)
     if path[-1] in table:
-        problems.append(Problem(key, name, f"either this or {_written(path, origins)}, not both"))
+        problems.append(Problem(key, name, f"either this or {written(path, origins)}, not both"))
         return
     try:
         with Path(name).open(encoding="utf-8") as file:
@@ -298,69 +202,6 @@ def _read_secret(
     else:
         table[path[-1]] = text.removesuffix("\n")
         origins[path] = origins[file_path]
-
-
-def _written(path: Path_, origins: Mapping[Path_, str]) -> str:
-    """Name a key as its user wrote it: a TOML key, otherwise the environment variable."""
-    if origins.get(path) == "file":
-        return ".".join(path)
-    return env_name(path)
-
-
-def _problems(
-    error: ValidationError, raw: Mapping[str, Any], origins: Mapping[Path_, str]
-) -> Iterator[Problem]:
-    for entry in error.errors():
-        location = tuple(part for part in entry["loc"] if isinstance(part, str))
-        cause = entry.get("ctx", {}).get("error")
-        if isinstance(cause, Conflict):
-            for tail, allowed in cause.problems.items():
-                path = (*location, *tail)
-                yield Problem(_written(path, origins), _shown(path, _value(raw, path)), allowed)
-        elif entry["type"] == "extra_forbidden":
-            known = [".".join(path) for path, _ in _fields(Settings)]
-            name = ".".join(location)
-            yield Problem(
-                name, _shown(location, entry["input"]), _suggest(name, known, "no such setting")
-            )
-        else:
-            # A list that is wrong as a whole, or a dict's key, ends with a marker of pydantic's.
-            path = tuple(part for part in location if part != "[key]")
-            allowed = str(cause) if cause is not None else _sentence(path, entry["msg"])
-            yield Problem(_written(path, origins), _shown(path, entry["input"]), allowed)
-
-
-def _sentence(path: Path_, message: str) -> str:
-    """Say which values a field takes: its bounds where it has them, else pydantic's words."""
-    info = dict(_fields(Settings)).get(path)
-    if info is not None:
-        bounds: dict[str, Any] = {}
-        for rule in info.metadata:
-            bounds |= {name: getattr(rule, name) for name in ("ge", "le") if hasattr(rule, name)}
-        if bounds:
-            kind = "a whole number" if info.annotation is int else "a number"
-            extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-            return f"{kind} from {bounds['ge']:.12g} to {bounds['le']:.12g} ({extra['unit']})"
-    if info is not None and info.annotation is bool:
-        return "true or false"
-    return message.replace("Input should be", "allowed is")
-
-
-def _value(raw: Mapping[str, Any], path: Path_) -> object:
-    value: object = raw
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
-
-
-def _shown(path: Path_, value: object) -> str | None:
-    if value is None:
-        return None
-    if _is_secret(path):
-        return MASK
-    if isinstance(value, list | tuple):
-        value = ",".join(map(str, value))
-    return mask_credentials(str(value))
 
 
 def _missing(settings: Settings) -> Iterator[Problem]:

@@ -1,0 +1,99 @@
+"""What settings are made of: types that parse an operator's text, and fields that say their unit.
+
+Lists are comma-separated in the environment and lists in TOML. Texts become types here, once.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic_settings import NoDecode
+
+from relay.clients import Network, parse_network
+from relay.endpoints import Endpoint, Upstream, parse_endpoint, parse_upstream
+
+
+class Conflict(ValueError):  # noqa: N818 - a fact about settings; `SettingsError` reports it
+    """Settings that are fine one by one and wrong together: paths, each with what is allowed."""
+
+    def __init__(self, problems: Mapping[tuple[str, ...], str]) -> None:
+        super().__init__("; ".join(problems.values()))
+        self.problems = dict(problems)
+
+
+def _split(value: object) -> object:
+    """Turn the comma-separated text of an environment variable into a list; leave lists alone."""
+    if isinstance(value, str):
+        return [part for part in (piece.strip() for piece in value.split(",")) if part]
+    return value
+
+
+def _text(value: object, allowed: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(allowed)  # noqa: TRY004 - pydantic collects ValueError, not TypeError
+    return value.strip()
+
+
+def _listener(value: object) -> Endpoint:
+    if isinstance(value, Endpoint):
+        return value
+    return parse_endpoint(_text(value, "host:port, such as localhost:25"), lowest=0)
+
+
+def _server(value: object) -> Endpoint:
+    if isinstance(value, Endpoint):
+        return value
+    return parse_endpoint(_text(value, "host:port, such as 192.0.2.53:53"), default_port=53)
+
+
+def _upstream(value: object) -> Upstream:
+    if isinstance(value, Upstream):
+        return value
+    return parse_upstream(_text(value, "a URL such as smtp+starttls://user@smtp.example.com:587"))
+
+
+def _network(value: object) -> Network:
+    return parse_network(str(value).strip())
+
+
+Listeners: TypeAlias = Annotated[
+    tuple[Annotated[Endpoint, PlainValidator(_listener)], ...], NoDecode, BeforeValidator(_split)
+]
+Servers: TypeAlias = Annotated[
+    tuple[Annotated[Endpoint, PlainValidator(_server)], ...], NoDecode, BeforeValidator(_split)
+]
+Upstreams: TypeAlias = Annotated[
+    tuple[Annotated[Upstream, PlainValidator(_upstream)], ...], NoDecode, BeforeValidator(_split)
+]
+Networks: TypeAlias = Annotated[
+    tuple[Annotated[Network, PlainValidator(_network)], ...], NoDecode, BeforeValidator(_split)
+]
+Names: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+
+
+def setting(
+    default: object,
+    meaning: str,
+    *,
+    unit: str = "",
+    ge: float | None = None,
+    le: float | None = None,
+) -> Any:  # noqa: ANN401 - pydantic's Field returns Any too: it stands where a default stands
+    """Describe a setting: its default, meaning, unit and bounds."""
+    return Field(default, description=meaning, json_schema_extra={"unit": unit}, ge=ge, le=le)
+
+
+def seconds(default: float, meaning: str, *, ge: float = 0.001, le: float = 86_400) -> Any:  # noqa: ANN401
+    """Describe a time."""
+    return setting(default, meaning, unit="s", ge=ge, le=le)
+
+
+def count(default: int, meaning: str, *, unit: str, le: int, ge: int = 1) -> Any:  # noqa: ANN401
+    """Describe a whole number of things."""
+    return setting(default, meaning, unit=unit, ge=ge, le=le)
+
+
+class Group(BaseModel):
+    """A table of settings: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
