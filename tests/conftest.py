@@ -13,7 +13,7 @@ from tests.support import need
 
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
-BLOCKING_BY_DESIGN = ("relay/stores/sqlite.py",)
+BLOCKING_BY_DESIGN = ("relay/stores/sqlite/store.py", "relay/stores/sqlite/reader.py")
 """The suppression list is read synchronously: a lookup takes some 10 µs, less than a thread would
 cost. It waits only for a page that is not yet in memory."""
 
@@ -37,7 +37,7 @@ def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
         return
     guard = BlockBuster(scanned_modules=["relay", "validators"])
     for name, function in guard.functions.items():
-        if name.startswith("sqlite3."):
+        if name.startswith(("sqlite3.", "os.stat")):
             for path in BLOCKING_BY_DESIGN:
                 function.can_block_in(path, _Everything())
     guard.activate()
