@@ -24,6 +24,9 @@ DETAIL_LIMIT: Final = 200
 """Characters of a detail: it may end up in a reply line of 512 octets."""
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]++"
+_DOT_ATOM_CHARACTERS: Final = frozenset(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~.",
+)
 _is_dot_atom = re.compile(rf"{_ATOM}(?:\.{_ATOM})*+").fullmatch
 _is_plain_domain = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}",
@@ -73,12 +76,14 @@ def parse(text: str, options: SyntaxOptions = DEFAULT) -> Address | Finding:
     local, _, written = text.rpartition("@")
     if _is_dot_atom(local):
         domain = _domain(written)
-        if domain is not None and len(local) <= domain[2]:
+        if domain.__class__ is _Domain and len(local) <= domain[2]:
             name, rule, _ = domain
             mailbox = local.lower()
             if rule is not None:
                 mailbox, name = rule.fold(mailbox), rule.mailbox or name
             return Address(text, local, domain[0], f"{mailbox}@{name}")
+    elif text.isascii() and '"' not in local:
+        return Finding(Reason.SYNTAX, _fault(text, local))
     return _parse_any(text, options)
 
 
@@ -99,25 +104,25 @@ class _Domain(NamedTuple):
 
 
 @lru_cache(maxsize=16_384)
-def _domain(written: str) -> _Domain | None:
-    """Return what is known of a domain, or None if it is not a valid one."""
+def _domain(written: str) -> _Domain | str:
+    """Return what is known of a domain, or what is wrong with it as the name of a mail domain."""
     if _is_plain_domain(written) and "--" not in written:
         name = written.lower()
         longest = len(name)
     else:
         try:
             name, longest = _validated_domain(written)
-        except ValueError:
-            return None
+        except ValueError as error:
+            return _printable(error)
     return _Domain(name, RULES.get(name), min(LOCAL_LIMIT, ADDRESS_LIMIT - 1 - longest))
 
 
 def _validated_domain(written: str) -> tuple[str, int]:
     """Return the A-labels, and the octets of the longest spelling; ValueError if not valid.
 
-    A special-use name (`.local`, `.test`, `.internal`) is no fault of syntax, and may well be a
-    mail domain inside a company. email-validator knows no option for that, so it gets to see
-    another top-level label of the same length.
+    A special-use name (`.local`, `.test`) is no fault of syntax, and may well be a mail domain
+    inside a company. email-validator knows no option for that, so it gets to see another top-level
+    label of the same length.
     """
     head, _, top = written.rpartition(".")
     special = top.lower() in SPECIAL_USE_DOMAIN_NAMES
@@ -132,12 +137,14 @@ def _parse_any(text: str, options: SyntaxOptions) -> Address | Finding:
     """Parse what the fast path does not take."""
     local, _, written = text.rpartition("@")
     domain = _domain(written)
+    if isinstance(domain, str) and _is_dot_atom(local) and not written.startswith("["):
+        return Finding(Reason.SYNTAX, domain)
     try:
-        found = _validated(text if domain is None else f"{local}@example.com", options)
+        subject = text if isinstance(domain, str) else f"{local}@example.com"
+        found = _validated(subject, options)
     except ValueError as error:
-        detail = str(error).encode("ascii", "backslashreplace").decode()
-        return Finding(Reason.SYNTAX, detail[:DETAIL_LIMIT])
-    if domain is None:
+        return Finding(Reason.SYNTAX, _printable(error))
+    if isinstance(domain, str):
         domain = _Domain(found.ascii_domain, None, LOCAL_LIMIT)
     octets = max(len(local.encode()), len(found.local_part.encode()))
     if octets > LOCAL_LIMIT:
@@ -145,6 +152,24 @@ def _parse_any(text: str, options: SyntaxOptions) -> Address | Finding:
     if octets > domain.local_limit:
         return _too_long("address", ADDRESS_LIMIT)
     return _address(text, found.local_part, domain)
+
+
+def _fault(text: str, local: str) -> str:
+    """Return why an unquoted ASCII local part is no dot-atom (RFC 5322 3.2.3)."""
+    if not local:
+        return "There is nothing before the @-sign." if "@" in text else "There is no @-sign."
+    strange = sorted(set(local) - _DOT_ATOM_CHARACTERS)
+    if strange:
+        listed = ", ".join(map(repr, strange))[: DETAIL_LIMIT // 2]
+        return f"There are characters before the @-sign that cannot be there: {listed}"
+    if ".." in local:
+        return "There are two periods in a row before the @-sign."
+    return "The part before the @-sign begins or ends with a period."
+
+
+def _printable(error: ValueError) -> str:
+    """Return what an error says, fit for a reply line."""
+    return str(error).encode("ascii", "backslashreplace").decode()[:DETAIL_LIMIT]
 
 
 def _address(text: str, local: str, domain: _Domain) -> Address:

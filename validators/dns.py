@@ -90,14 +90,17 @@ class Resolver:
         known: Mapping[str, MailRoute] = MappingProxyType({}),
         clock: Callable[[], float] = time.monotonic,
         on_lookup: Callable[[float], None] | None = None,
+        patient: bool = False,
     ) -> None:
         """Ask `servers`, (address, port), or the system's.
 
         `timeout` is the limit in seconds for one route in all, waiting for a free query included.
         A TTL is held within `min_ttl` and `max_ttl`, a negative answer (RFC 2308) for
         `negative_ttl` at most, and Unknown for `unknown_ttl`. `known` are fixed answers, asked
-        first. `on_lookup` is told the seconds each look-up took. ValueError for a server that is
-        not given by its address.
+        first. `on_lookup` is told the seconds each look-up took. `patient` is for lists: no more
+        look-ups than `max_queries` begin at once, and the time of one runs from its turn, so that
+        ten thousand new domains do not wait past their limit. ValueError for a server that is not
+        given by its address.
         """
         self._timeout = timeout
         self._min_ttl = min_ttl
@@ -107,6 +110,7 @@ class Resolver:
         self._known = known
         self._clock = clock
         self._on_lookup = on_lookup
+        self._turns = asyncio.Semaphore(max_queries) if patient else contextlib.nullcontext()
         self._nameservers = Nameservers(
             _system_servers() if servers is None else servers,
             max_queries=max_queries,
@@ -173,15 +177,16 @@ class Resolver:
 
     async def _fly_for_route(self, domain: str) -> MailRoute:
         """Look a route up within the limit, and remember it."""
-        started = self._clock()
-        try:
-            async with asyncio.timeout(self._timeout):
-                route, ttl = await find_route(domain, self._nameservers.ask, self._host)
-        except TimeoutError:
-            route, ttl = Unknown(f"no answer within {self._timeout:g} s"), 0.0
-        except Exception:
-            logger.exception("the look-up of a mail route failed")
-            route, ttl = Unknown("the look-up failed"), 0.0
+        async with self._turns:
+            started = self._clock()
+            try:
+                async with asyncio.timeout(self._timeout):
+                    route, ttl = await find_route(domain, self._nameservers.ask, self._host)
+            except TimeoutError:
+                route, ttl = Unknown(f"no answer within {self._timeout:g} s"), 0.0
+            except Exception:
+                logger.exception("the look-up of a mail route failed")
+                route, ttl = Unknown("the look-up failed"), 0.0
         self._routes.put(domain, route, self._hold(ttl, _lasting(route)))
         if self._on_lookup is not None:
             self._on_lookup(self._clock() - started)

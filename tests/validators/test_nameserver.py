@@ -45,7 +45,7 @@ async def test_the_next_server_is_asked_if_one_is_silent_and_first_from_then_on(
     server: Server,
 ) -> None:
     async with held() as mute:
-        servers = asking(mute.address, server, patience=0.02)
+        servers = asking(mute.address, server, patience=0.3)
         assert isinstance(await servers.ask("good.test", Type.MX), Found)
         assert isinstance(await servers.ask("two.test", Type.MX), Found)
         assert mute.asked == ["good.test. IN MX"]
@@ -55,8 +55,12 @@ async def test_a_silent_server_is_asked_again() -> None:
     async with held() as slow:
         task = asyncio.ensure_future(asking(slow.address, patience=0.02).ask("x.test", Type.MX))
         await slow.questions.get()
-        await slow.answer("x.test. 60 MX 10 mx.x.test.")
-        assert await task == Found((Mx(10, "mx.x.test"),), 60)
+        while not task.done():
+            # on a busy machine a question may be out of date when it is answered
+            await slow.answer("x.test. 60 MX 10 mx.x.test.")
+            await asyncio.wait([task], timeout=0.02)
+        assert task.result() == Found((Mx(10, "mx.x.test"),), 60)
+        assert len(slow.asked) > 1
 
 
 async def test_if_all_fail_the_last_failure_is_told(server: Server) -> None:

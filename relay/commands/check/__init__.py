@@ -1,0 +1,164 @@
+"""`presend check`: judge a list of addresses without sending anything.
+
+The list is read, judged and written group by group. Groups whose domains are still being looked up
+wait side by side, and leave in the order in which they came, so memory does not grow with the list.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import stat
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import BinaryIO, Final, NamedTuple, TypeAlias
+
+from relay import app
+from relay.commands.check.report import Tally, line
+from relay.commands.check.source import ListError, Source
+from relay.config import Settings
+from validators.pipeline import Judgement
+
+WAITING: Final = 16
+"""Groups that may wait for DNS at once."""
+WRONG: Final = 2
+
+Show: TypeAlias = Callable[[int, int], None]
+"""Told how far things are: octets read of the list, and addresses judged."""
+
+
+class _Group(NamedTuple):
+    judged: list[Judgement] | Awaitable[list[Judgement]]
+    position: int
+    """Octets of the list up to its end."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments."""
+    parser.add_argument(
+        "file", nargs="?", default="-", metavar="FILE", help="- (default): standard input"
+    )
+    parser.add_argument(
+        "--column",
+        metavar="NAME",
+        help="the list is a CSV: the column of the addresses, by its name or its number from 1",
+    )
+    parser.add_argument(
+        "--no-dns", action="store_true", help="do not look up where the mail would go"
+    )
+
+
+def run(args: argparse.Namespace, settings: Settings) -> int:
+    """Judge the list; returns the exit code, 0 whatever the verdicts are."""
+    try:
+        with _opened(args.file) as descriptor, _progress(descriptor) as show:
+            started = time.perf_counter()
+            tally = Tally()
+            source = Source(descriptor, args.column)
+            asyncio.run(_check(source, settings, tally, show, dns=not args.no_dns))
+    except ListError as error:
+        print(f"presend: {args.file}: {error}", file=sys.stderr)
+        return WRONG
+    print(tally.summary(time.perf_counter() - started), file=sys.stderr)
+    return 0
+
+
+async def _check(
+    source: Source, settings: Settings, tally: Tally, show: Show, *, dns: bool
+) -> None:
+    """Read, judge and write. Raises ListError when all before the fault is written."""
+    fault: ListError | None = None
+    groups: asyncio.Queue[_Group | None] = asyncio.Queue(WAITING)
+    async with app.validation(settings, dns=dns) as validation:
+        with _first_error():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_write(groups, tally, show))
+                try:
+                    async for texts in source.groups():
+                        judged = validation.pipeline.judge(texts)
+                        if not isinstance(judged, list):
+                            judged = tasks.create_task(_answer(judged))
+                        await groups.put(_Group(judged, source.position))
+                except ListError as error:
+                    fault = error
+                await groups.put(None)
+    if fault is not None:
+        raise fault
+
+
+async def _answer(judged: Awaitable[list[Judgement]]) -> list[Judgement]:
+    return await judged
+
+
+async def _write(groups: asyncio.Queue[_Group | None], tally: Tally, show: Show) -> None:
+    """Write the groups in the order in which they came."""
+    out = sys.stdout.buffer
+    waits = not _is_file(out)
+    while (group := await groups.get()) is not None:
+        judged = group.judged if isinstance(group.judged, list) else await group.judged
+        text = "".join(map(line, judged)).encode("ascii")
+        if waits:
+            # a reader that takes its time must not stop the clock of the look-ups
+            await asyncio.to_thread(_put, out, text)
+        else:
+            _put(out, text)
+        tally.add(judged)
+        show(group.position, tally.total)
+
+
+def _put(out: BinaryIO, text: bytes) -> None:
+    out.write(text)
+    out.flush()
+
+
+def _is_file(out: BinaryIO) -> bool:
+    """Tell whether writing never waits for a reader."""
+    try:
+        return stat.S_ISREG(os.fstat(out.fileno()).st_mode)
+    except OSError:
+        return True
+
+
+@contextlib.contextmanager
+def _opened(name: str) -> Iterator[int]:
+    """Open the list; ListError if that cannot be done."""
+    if name == "-":
+        yield sys.stdin.fileno()
+        return
+    try:
+        descriptor = os.open(name, os.O_RDONLY)
+    except OSError as error:
+        raise ListError(error.strerror or str(error)) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _progress(descriptor: int) -> Iterator[Show]:
+    """Show a bar on a terminal: of the file, or of the addresses where there is no end known."""
+    if not sys.stderr.isatty():
+        yield lambda _position, _total: None
+        return
+    from tqdm import tqdm
+
+    status = os.fstat(descriptor)
+    whole = status.st_size if stat.S_ISREG(status.st_mode) else None
+    unit = " addresses" if whole is None else "B"
+    with tqdm(total=whole, unit=unit, unit_scale=True, desc="checking") as bar:
+
+        def show(position: int, total: int) -> None:
+            bar.update((total if whole is None else position) - bar.n)
+
+        yield show
+
+
+@contextlib.contextmanager
+def _first_error() -> Iterator[None]:
+    """Let one error through as itself: the first of a group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

@@ -1,0 +1,76 @@
+"""What `presend check` says: a JSON object for each address, and a summary."""
+
+from collections import Counter
+from collections.abc import Sequence
+from json.encoder import encode_basestring_ascii as quoted
+from typing import Final
+
+from validators.pipeline import Judgement
+from validators.verdict import ACCEPT, Accept, Action
+
+_ACCEPTED: Final = '", "verdict": "accept", "reason": null, "detail": "", "findings": []}\n'
+
+
+def line(judged: Judgement) -> str:
+    """Return the line for one address, end of line included: ASCII, whatever the address is."""
+    text = judged.text
+    if judged.verdict is ACCEPT and not judged.findings:
+        if text.isascii() and '"' not in text and "\\" not in text and text.isprintable():
+            return f'{{"address": "{text}{_ACCEPTED}'
+        return f'{{"address": {quoted(text)[:-1]}{_ACCEPTED}'
+    verdict = judged.verdict
+    reason, detail = (
+        ("null", '""')
+        if isinstance(verdict, Accept)
+        else (quoted(verdict.reason), quoted(verdict.detail))
+    )
+    findings = ", ".join(
+        f'{{"reason": {quoted(finding.reason)}, "action": {quoted(action)}, '
+        f'"detail": {quoted(finding.detail)}}}'
+        for finding, action in judged.findings
+    )
+    return (
+        f'{{"address": {quoted(text)}, "verdict": "{verdict.name}", "reason": {reason}, '
+        f'"detail": {detail}, "findings": [{findings}]}}\n'
+    )
+
+
+class Tally:
+    """Counts what was said."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self._total = 0
+        self._decided: Counter[tuple[str, str]] = Counter()
+        self._observed: Counter[str] = Counter()
+
+    def add(self, judged: Sequence[Judgement]) -> None:
+        """Count a group."""
+        self._total += len(judged)
+        for each in judged:
+            if each.findings:
+                verdict = each.verdict
+                if not isinstance(verdict, Accept):
+                    self._decided[verdict.name, verdict.reason] += 1
+                for reason in {f.reason for f, act in each.findings if act is Action.OBSERVE}:
+                    self._observed[reason] += 1
+
+    @property
+    def total(self) -> int:
+        """How many addresses there were."""
+        return self._total
+
+    def summary(self, seconds: float) -> str:
+        """Return a few lines for people."""
+        rate = f" ({self._total / seconds:,.0f} a second)" if seconds > 0 else ""
+        lines = [f"{self._total:,} addresses in {seconds:,.1f} s{rate}"]
+        accepted = self._total - self._decided.total()
+        lines.append(f"  accept  {accepted:>12,}")
+        for name in ("defer", "reject"):
+            reasons = {key[1]: n for key, n in self._decided.most_common() if key[0] == name}
+            said = ", ".join(f"{reason} {n:,}" for reason, n in reasons.items())
+            lines.append(f"  {name:<7} {sum(reasons.values()):>12,}  {said}".rstrip())
+        if self._observed:
+            said = ", ".join(f"{reason} {n:,}" for reason, n in self._observed.most_common())
+            lines.append(f"  observed, not acted on: {said}")
+        return "\n".join(lines)
