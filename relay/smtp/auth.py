@@ -53,6 +53,11 @@ class Credentials:
 class Dialogue(SMTP):
     """One AUTH command, from its arguments to its last reply."""
 
+    AuthLoginUsernameChallenge = (
+        "Username:"  # the words that clients know (draft-murchison-sasl-login)
+    )
+    AuthLoginPasswordChallenge = "Password:"
+
     def __init__(self, credentials: Credentials, write: Callable[[bytes], None]) -> None:
         """`write` sends a complete reply to the client."""
         super().__init__(
@@ -68,6 +73,7 @@ class Dialogue(SMTP):
         self._reader = self._lines
         self.session = self._create_session()
         self.session.extended_smtp = True
+        self.envelope = self._create_envelope()
 
     async def authenticate(self, argument: str) -> bool:
         """Run the dialogue; every reply, the last included, has been written when it returns."""

@@ -130,11 +130,16 @@ class Conversation:
 
     def _mistake(self, reply: Reply) -> None:
         """Answer a bad command; hang up after too many of them."""
-        self._bad += 1
-        if self._bad >= self._rules.bounds.bad_commands:
-            self.hang_up(TABLE["TOO_MANY_BAD_COMMANDS"])
-        else:
+        if not self._count_mistake():
             self._say(reply)
+
+    def _count_mistake(self) -> bool:
+        """Count a bad command or password; hang up, and return true, after too many of them."""
+        self._bad += 1
+        if self._bad < self._rules.bounds.bad_commands:
+            return False
+        self.hang_up(TABLE["TOO_MANY_BAD_COMMANDS"])
+        return True
 
     def _wait(self) -> None:
         """Read nothing more until `_go_on`."""

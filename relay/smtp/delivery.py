@@ -207,12 +207,12 @@ class Delivery:
         connection = self._ready()
         kinds = self._kinds
         if fault is not None:
-            if connection.reused and not got:
+            if connection.reused:
                 self._replace()
             else:
                 self._lost(kinds[len(got)], fault.text)
             return
-        connection.reused = True  # if it dies from here on, it died waiting
+        connection.reused = True  # from here on it may have died while it waited for the client
         odd = next((i for i, r in enumerate(got) if not _fits(kinds[i], r.code)), None)
         if odd is not None:
             connection.abort()

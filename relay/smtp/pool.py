@@ -120,7 +120,8 @@ class Pool:
         ready = self.take()
         if ready is not None:
             return ready
-        if len(self._live) + self.connecting < self._limits.connections:
+        if self._room > 0:
+            self.connecting += 1
             return await self._open()
         turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
@@ -188,22 +189,27 @@ class Pool:
         for connection in tuple(self._live):
             connection.abort()
 
+    @property
+    def _room(self) -> int:
+        return self._limits.connections - len(self._live) - self.connecting
+
     async def _open(self) -> Connection:
-        self.connecting += 1
+        """Open a connection; its place has been counted under `connecting` already."""
         try:
             connection = await self._opener.open()
-        except HandshakeError as error:
-            self._backoff = min(max(1.0, self._backoff * 2), self._limits.backoff)
-            self.not_before = self._clock() + self._backoff
-            self._observer.handshake(self.name, error)
-            raise
-        finally:
+        except BaseException as error:
             self.connecting -= 1
             self._wake()
-        self._backoff = self.not_before = 0.0
-        self._observer.handshake(self.name, None)
+            if isinstance(error, HandshakeError):
+                self._backoff = min(max(1.0, self._backoff * 2), self._limits.backoff)
+                self.not_before = self._clock() + self._backoff
+                self._observer.handshake(self.name, error)
+            raise
+        self.connecting -= 1
         self._live.add(connection)
         connection.on_close(self._closed)
+        self._backoff = self.not_before = 0.0
+        self._observer.handshake(self.name, None)
         return connection
 
     def _closed(self, connection: Connection) -> None:
@@ -216,20 +222,24 @@ class Pool:
 
     def _wake(self) -> None:
         """Let the first in the queue open a connection of its own, where there is room."""
-        room = self._limits.connections - len(self._live) - self.connecting
-        while self._waiting and room > 0:
+        while self._waiting and self._room > 0:
             turn = self._waiting.popleft()
             if not turn.done():
+                self.connecting += 1
                 turn.set_result(None)
-                return
 
     def _pass_on(self, turn: asyncio.Future[Connection | None]) -> None:
         """Give what a cancelled waiter was handed at the last moment to the next."""
-        if turn.done() and not turn.cancelled() and (given := turn.result()) is not None:
-            given.messages -= 1
-            self.give_back(given)
-        elif turn in self._waiting:
+        if turn in self._waiting:
             self._waiting.remove(turn)
+        elif turn.done() and not turn.cancelled():
+            given = turn.result()
+            if given is None:
+                self.connecting -= 1
+                self._wake()
+            else:
+                given.messages -= 1
+                self.give_back(given)
 
 
 class Upstreams:

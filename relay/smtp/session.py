@@ -86,7 +86,7 @@ class Session(Conversation):
     @property
     def in_transaction(self) -> bool:
         """Whether something would be cut short if the session ended now."""
-        return self._tx is not None or self.busy
+        return self._tx is not None or not self.listening
 
     def receive(self, octets: bytes) -> None:
         """Take what the client sent."""
@@ -335,7 +335,8 @@ class Session(Conversation):
             _logger.exception("An AUTH dialogue failed")
             self._say(TABLE["OUR_FAULT"])
         self._dialogue = None
-        self._bad += not self._greeting.authenticated
+        if not self._greeting.authenticated:
+            self._count_mistake()
         self._go_on()
 
     # Content
