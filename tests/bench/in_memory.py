@@ -1,0 +1,208 @@
+"""The whole relay without sockets: what its own work costs a message and a recipient.
+
+`python -m tests.bench.in_memory` builds the relay as `presend serve` does (all checks, metrics,
+event log, a store on disk), gives it transports that are lists, and prints as JSON:
+
+* `calls`: function calls, Python's and C's, of one message and of one more recipient; the same in
+  every run of one Python version, on any machine, under any load;
+* `ratio`: CPU time beside that of a fixed loop in the same process, the least of several tries.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import Any, cast
+
+from relay.app import Relay
+from relay.config import load_settings
+from relay.smtp.client import Client
+from relay.smtp.upstream import Connection, Features, Timeouts
+from relay.stores import open_store
+from tests.bench import presend
+from tests.bench.servers import SENDER, domain
+from validators.dns import Hosts
+
+MESSAGES = 300
+TRIES = 7
+BODY = b"Subject: news\r\n\r\n" + b"The quick brown fox jumps over the lazy dog, and again.\r\n" * 70
+
+
+class Wire(asyncio.Transport):
+    """A transport whose peer is a function."""
+
+    def __init__(self, peer: Callable[[bytes], None]) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1)})
+        self.write = peer  # type: ignore[assignment, method-assign]
+
+    def pause_reading(self) -> None:
+        """Do nothing: whoever feeds the protocol waits for its replies."""
+
+    def resume_reading(self) -> None:
+        """Do nothing."""
+
+    def is_closing(self) -> bool:
+        """Say no."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    abort = close
+
+
+class Upstream:
+    """Accepts everything, as soon as it is asked to."""
+
+    def __init__(self) -> None:
+        self.content = False
+        self.due: deque[bytes] = deque()
+
+    def hear(self, octets: bytes) -> None:
+        """Answer commands, and content at its end."""
+        if self.content:
+            if octets == b".\r\n" or octets.endswith(b"\r\n.\r\n"):
+                self.content = False
+                self.due.append(b"250 2.0.0 Ok\r\n")
+            return
+        lines = octets.count(b"\r\n")
+        self.content = octets.endswith(b"DATA\r\n")
+        replies = b"250 2.1.0 Ok\r\n" * (lines - self.content)
+        self.due.append(replies + b"354 End data with <CR><LF>.<CR><LF>\r\n" * self.content)
+
+
+class InMemory:
+    """A relay, one client and one upstream connection."""
+
+    def __init__(self, relay: Relay) -> None:
+        self.relay = relay
+        self.upstream = Upstream()
+        self.heard: list[bytes] = []
+        (pool,) = relay.pools.pools
+        connection = Connection(
+            pool.name,
+            Wire(self.upstream.hear),
+            Features(pipelining=True, size=True, eight_bit=True),
+            Timeouts(300, 180, 600),
+            relay.clock,
+        )
+        pool._live.add(connection)
+        pool._idle.append(connection)
+        self.connection = connection
+        self.client = Client(relay.listener._rules)
+        self.client.connection_made(Wire(self.heard.append))
+        self.say(b"EHLO client.bench.example\r\n")
+
+    def say(self, octets: bytes) -> None:
+        """Send octets as the client and let the upstream answer."""
+        self.client.data_received(octets)
+        while self.upstream.due:
+            self.connection.data_received(self.upstream.due.popleft())
+
+    def send(self, recipients: int) -> None:
+        """Send a message command by command, as smtp-source does."""
+        self.say(b"MAIL FROM:<%b>\r\n" % SENDER.encode())
+        for number in range(recipients):
+            self.say(b"RCPT TO:<customer.%d@%b>\r\n" % (number, domain(number).encode()))
+        self.say(b"DATA\r\n")
+        self.say(BODY)
+        self.say(b".\r\n")
+        if not self.heard[-1].startswith(b"250 2.0.0"):
+            message = f"the message was not relayed: {self.heard[-3:]}"
+            raise ValueError(message)
+        self.heard.clear()
+        self.connection.messages = 0  # it shall not retire: nobody opens another
+
+
+@contextlib.asynccontextmanager
+async def built(directory: Path) -> Any:  # noqa: ANN401
+    """Build the relay from settings; DNS answers from a table."""
+    store = directory / "presend.db"
+    with contextlib.closing(open_store(f"sqlite://{store}", campaign="bench")) as opened:
+        opened.add(entry for _, entry in zip(range(1000), presend.suppression_list(), strict=False))
+    settings = load_settings(
+        need_upstream=True, environ=presend.settings(store, "smtp://127.0.0.1:1", None)
+    )
+    route = Hosts(("mx.hosts.example",), implicit=False)
+    known = {name: route for name in (*map(domain, range(100)), SENDER.partition("@")[2])}
+    relay = Relay(settings, settings.upstream, asyncio.get_running_loop().create_task, known)
+    yield InMemory(relay)
+    await relay.close()
+
+
+def calls(work: Callable[[], None]) -> int:
+    """Count the function calls of some work."""
+    count = 0
+
+    def seen(_frame: FrameType, event: str, _arg: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(seen)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def reference() -> None:
+    """Do what any SMTP server in Python does for a message, and nothing else."""
+    for number in range(MESSAGES * 20):
+        line = b"RCPT TO:<customer.%d@mail.example>\r\n" % number
+        verb, _, rest = line.partition(b" ")
+        path = rest[4 : rest.find(b">")].decode()
+        local, _, host = path.rpartition("@")
+        found = {"verb": verb.upper(), "local": local.lower(), "host": host}
+        b"".join([found["local"].encode(), b"250 ok\r\n"])
+
+
+def seconds(work: Callable[[], None]) -> float:
+    """Return the CPU seconds some work takes."""
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def figures(memory: InMemory) -> Iterator[tuple[str, float]]:
+    """Measure."""
+
+    def messages(recipients: int, count: int) -> None:
+        for _ in range(count):
+            memory.send(recipients)
+        memory.relay.event_log.flush()
+
+    messages(1, 10)
+    messages(20, 1)
+    one = calls(lambda: messages(1, 20)) / 20
+    yield "calls a message", one
+    yield "calls a further recipient", (calls(lambda: messages(20, 20)) / 20 - one) / 19
+    tries = [
+        (seconds(reference), seconds(lambda: messages(1, MESSAGES)), seconds(lambda: messages(21, 15)))
+        for _ in range(TRIES)
+    ]
+    loop, message, recipients = (min(each) for each in zip(*tries, strict=True))
+    yield "ratio of a message", message / loop
+    yield "ratio of twenty further recipients", (recipients / 15 - message / MESSAGES) / (
+        loop / MESSAGES
+    )
+    yield "microseconds a message", message / MESSAGES * 1e6
+    yield "microseconds a further recipient", (recipients / 15 - message / MESSAGES) / 20 * 1e6
+
+
+async def main() -> None:
+    """Print the figures as JSON."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with built(Path(directory)) as memory:
+            found = dict(figures(cast("InMemory", memory)))
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
