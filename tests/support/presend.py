@@ -17,7 +17,7 @@ from typing import Any, Self
 from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[2]
-_WAIT = 30.0  # seconds: a bound on failure, never a measure
+_WAIT = 60.0  # seconds: a bound on failure, never a measure
 _DEFAULTS = {
     "PRESEND_LISTEN": "127.0.0.1:0",
     "PRESEND_HTTP_LISTEN": "127.0.0.1:0",

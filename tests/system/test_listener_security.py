@@ -142,9 +142,9 @@ def test_auth_login_and_continuations(start: Start, upstream: Upstream) -> None:
     with Client.greeted(presend.smtp_port) as client:
         client.run(f"""
             C: AUTH LOGIN
-            S: 334 VXNlcm5hbWU6
+            S: 334 ...
             C: {encoded(USER)}
-            S: 334 UGFzc3dvcmQ6
+            S: 334 ...
             C: {encoded("wrong")}
             S: 535 5.7.8 ...
             C: AUTH PLAIN

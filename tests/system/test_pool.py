@@ -40,7 +40,7 @@ def test_sixteen_clients_share_the_pool(start: Start, upstream: Upstream) -> Non
         codes = list(executor.map(lambda it: send_anew(presend.smtp_port, it), range(160)))
     assert set(codes) == {250}
     assert len(upstream.accepted) == 160
-    assert len(upstream.sessions) <= 4
+    assert len(upstream.sessions) <= 4, upstream.transcript()
     assert presend.metric("presend_pool_limit") == 4
 
 

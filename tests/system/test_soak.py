@@ -104,7 +104,7 @@ def sender(campaign: Campaign, number: int, seed: int) -> None:
         subject = b"%d.%d" % (number, index)
         body = message(rng, subject)
         campaign.sent[subject] = body
-        for _ in range(50):
+        for _ in range(1000):
             if campaign.stopping:
                 return
             client = client or client_of(campaign)
