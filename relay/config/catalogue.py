@@ -20,6 +20,19 @@ SECRETS: Final[tuple[Path, ...]] = (("upstream_password",), ("auth", "password")
 """Settings that are masked, and that a `_FILE` twin may hold instead."""
 _UNPREFIXED: Final[Mapping[Path, str]] = {("campaign_id",): "CAMPAIGN_ID"}
 
+_FACTS: Final[Mapping[Reason, str]] = {
+    Reason.SYNTAX: "The address is not valid.",
+    Reason.NO_DOMAIN: "The domain does not exist.",
+    Reason.NO_MAIL_HOST: "The domain has no mail host.",
+    Reason.NULL_MX: "The domain says that it takes no mail (RFC 7505).",
+    Reason.UNROUTABLE: "Every mail host is loopback, private or otherwise unroutable.",
+    Reason.DNS_UNAVAILABLE: "DNS gave no answer.",
+    Reason.ROLE_ACCOUNT: "The address is a role account.",
+    Reason.SUPPRESSED: "The recipient is on the suppression list.",
+    Reason.STORE_UNAVAILABLE: "The suppression store gave no answer (see `on_store_failure`).",
+    Reason.CHECK_FAILED: "A check crashed.",
+}
+
 
 class Setting(NamedTuple):
     """One setting as documented: its names, default (as text), unit and meaning."""
@@ -38,15 +51,17 @@ def every_setting() -> Iterator[Setting]:
     for path, info in fields():
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         default = str(extra.get("default", _default_text(info.default)))
+        meaning = info.description or ""
         if path[0] == "policy":
-            default = DEFAULT_ACTIONS[Reason(path[1])].value
+            reason = Reason(path[1])
+            default, meaning = DEFAULT_ACTIONS[reason].value, _FACTS[reason]
         yield Setting(
             path,
             env_name(path),
             ".".join(path),
             default,
             str(extra.get("unit", "")),
-            info.description or "",
+            meaning,
             is_secret(path),
         )
 

@@ -21,7 +21,6 @@ from relay.config.problems import (
     suggest,
     written,
 )
-from relay.endpoints import mask_credentials
 from relay.settings import Settings
 
 _SECRET_LIMIT: Final = 65_536
@@ -118,8 +117,8 @@ def _unknown_variables(environment: Mapping[str, str]) -> Iterator[Problem]:
     known = [*known_names(), CONFIG_FILE]
     for name in environment:
         if name.startswith(PREFIX) and name not in known and not _KUBERNETES.match(name):
-            value = MASK if "PASSWORD" in name else mask_credentials(environment[name])
-            yield Problem(name, value, suggest(name, known, "no such setting"))
+            # Its value is not shown: it may be a secret under a misspelt name.
+            yield Problem(name, None, suggest(name, known, "no such setting"))
 
 
 def _read_environment(environment: Mapping[str, str]) -> dict[str, Any]:

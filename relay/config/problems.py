@@ -60,9 +60,7 @@ def problems_of(
         elif entry["type"] == "extra_forbidden":
             known = [".".join(path) for path, _ in fields()]
             name = ".".join(location)
-            yield Problem(
-                name, _shown(location, entry["input"]), suggest(name, known, "no such setting")
-            )
+            yield Problem(name, None, suggest(name, known, "no such setting"))
         else:
             # A list that is wrong as a whole, or a dict's key, ends with a marker of pydantic's.
             path = tuple(part for part in location if part != "[key]")
