@@ -5,7 +5,6 @@ Data goes to standard output (JSON or CSV), words about it to standard error.
 
 import argparse
 import contextlib
-import io
 import json
 import os
 import stat
@@ -231,13 +230,9 @@ def _opened(name: str) -> contextlib.AbstractContextManager[BinaryIO]:
 def _import_one(
     file: BinaryIO, name: str, store: Store, given: Given, column: str | None, now: float
 ) -> ImportResult:
-    text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
-    try:
-        with contextlib.closing(_Progress(name, _size(file))) as progress:
-            entries = read_list(text, given, now=now, column=column, name=name)
-            return store.import_entries(progress.watch(entries, file), merged=progress.merged)
-    finally:
-        text.detach()  # the file belongs to the caller
+    with contextlib.closing(_Progress(name, _size(file))) as progress:
+        entries = read_list(file, given, now=now, column=column, name=name)
+        return store.import_entries(progress.watch(entries, file), merged=progress.merged)
 
 
 def _size(file: BinaryIO) -> int | None:

@@ -10,7 +10,7 @@ whatever the file holds.
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
 
 from relay.stores.texts import (
     SOURCE_LIMIT,
@@ -49,6 +49,7 @@ class BadRow(ValueError):  # noqa: N818 - it names the row, not a fault of the p
     """A line of a list cannot be used; the message has its number, its text and why."""
 
     def __init__(self, line: int, text: str, fault: object) -> None:
+        text = text.strip()
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
         super().__init__(f"line {line}: {shown!r}: {fault}")
         self.line = line
@@ -67,9 +68,9 @@ class Given:
 
 
 def read_list(
-    file: TextIO, given: Given, *, now: float, column: str | None = None, name: str = ""
+    file: BinaryIO, given: Given, *, now: float, column: str | None = None, name: str = ""
 ) -> Iterator[Suppression]:
-    """Read a plain list or a CSV, told apart by the first line. Open `file` with `newline=""`.
+    """Read a plain list or a CSV, told apart by the first line; the text is UTF-8.
 
     What is `given` beats the columns of the file; `name` is the source where neither says one.
     Raises BadRow.
@@ -110,24 +111,27 @@ def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
     yield from rest
 
 
-def _lines(file: TextIO) -> Iterator[str]:
+def _lines(file: BinaryIO) -> Iterator[str]:
     """Go through the lines; BadRow for one that never ends, or is not UTF-8."""
     number = 0
     while True:
         number += 1
-        try:
-            line = file.readline(_LONGEST_LINE)
-        except UnicodeDecodeError as error:
-            raise BadRow(number, "", f"not UTF-8 (near here: {error.reason})") from None
-        if not line:
+        octets = file.readline(_LONGEST_LINE)
+        if not octets:
             return
-        if len(line) == _LONGEST_LINE:
-            raise BadRow(number, line, "longer than any entry")
-        yield line
+        if len(octets) == _LONGEST_LINE:
+            raise BadRow(number, octets[: _SHOWN * 4].decode(errors="replace"), "too long")
+        try:
+            line = octets.decode()
+        except UnicodeDecodeError:
+            raise BadRow(number, octets.decode(errors="replace"), "not UTF-8") from None
+        yield line.removeprefix("\ufeff") if number == 1 else line
 
 
 def _read_plain(lines: Iterator[str], given: Given, now: float) -> Iterator[Suppression]:
-    scope, source = given.scope or ALL, given.source or given.fallback
+    scope, source = given.scope or ALL, given.source
+    if source is None:
+        source = given.fallback
     reason, expires = given.reason or SuppressionReason.IMPORT, given.expires
     for number, line in enumerate(lines, 1):
         text = line.strip()
