@@ -6,10 +6,10 @@ import smtplib
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
+from typing import cast
 
 from tests.bench.servers import SENDER, domain
 
@@ -21,6 +21,9 @@ def body(octets: int = 4096) -> bytes:
     """Return a message of about this size, with headers."""
     head = b"From: <%b>\r\nSubject: news\r\nMIME-Version: 1.0\r\n\r\n" % SENDER.encode()
     return head + BODY_LINE * max(1, (octets - len(head)) // len(BODY_LINE))
+
+
+CONTENT = body() + b".\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +79,13 @@ def pipelined(port: int, messages: int, recipients: int = 20) -> float:
     """Send MAIL, all RCPTs and DATA in one write, then the message; returns seconds."""
     names = "".join(f"RCPT TO:<customer@{domain(each)}>\r\n" for each in range(recipients))
     envelope = f"MAIL FROM:<{SENDER}>\r\n{names}DATA\r\n".encode()
-    content = body() + b".\r\n"
     codes = ["250"] * (1 + recipients) + ["354"]
     client = Lines(port)
     started = time.perf_counter()
     for _ in range(messages):
         client.socket.sendall(envelope)
         client.replies(*codes)
-        client.socket.sendall(content)
+        client.socket.sendall(CONTENT)
         client.replies("250")
     seconds = time.perf_counter() - started
     client.close()
@@ -99,20 +101,60 @@ def idling(port: int, sessions: int) -> Iterator[None]:
         yield
 
 
-async def transact(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: str) -> None:
-    """Send one message, command by command."""
-    steps: Sequence[tuple[bytes, bytes]] = (
-        (f"MAIL FROM:<{SENDER}>\r\n".encode(), b"250"),
-        (f"RCPT TO:<{to}>\r\n".encode(), b"250"),
-        (b"DATA\r\n", b"354"),
-        (body() + b".\r\n", b"250"),
-    )
-    for line, code in steps:
-        writer.write(line)
-        reply = await reader.readline()
-        if not reply.startswith(code):
-            message = f"expected {code!r}, got {reply!r}"
-            raise smtplib.SMTPException(message)
+class Paced(asyncio.Protocol):
+    """One kept connection of a paced load: the next message starts when it is due, or at once."""
+
+    def __init__(self, due: Iterator[tuple[float, str]], delays: list[float]) -> None:
+        """`due` gives the moment and the recipient of each message to all connections."""
+        self.due = due
+        self.delays = delays
+        self.moment = 0.0
+        self.steps: list[bytes] = []
+        self.expected = b"220"
+        self.loop = asyncio.get_running_loop()
+        self.done: asyncio.Future[None] = self.loop.create_future()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport; the server speaks first."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail unless everything was sent."""
+        if not self.done.done():
+            self.done.set_exception(exc or ConnectionError("the server hung up"))
+
+    def data_received(self, data: bytes) -> None:
+        """Take a reply and go on with the next step."""
+        if not data.startswith(self.expected):
+            self.done.set_exception(smtplib.SMTPException(f"{self.expected!r}: {data!r}"))
+        elif self.expected == b"220":
+            self.speak(b"HELO client.bench.example\r\n", b"250")
+        elif self.steps:
+            step = self.steps.pop()
+            self.speak(step, b"354" if step == b"DATA\r\n" else b"250")
+        else:
+            if self.moment:
+                self.delays.append(time.perf_counter() - self.moment)
+            self.next()
+
+    def next(self) -> None:
+        """Wait for the next message's moment, or end."""
+        following = next(self.due, None)
+        if following is None:
+            self.done.set_result(None)
+            return
+        self.moment, recipient = following
+        self.steps = [CONTENT, b"DATA\r\n", b"RCPT TO:<%b>\r\n" % recipient.encode()]
+        mail = b"MAIL FROM:<%b>\r\n" % SENDER.encode()
+        wait = max(0.0, self.moment - time.perf_counter())
+        self.loop.call_later(wait, self.speak, mail, b"250")
+
+    def speak(self, octets: bytes, expected: bytes) -> None:
+        """Send a step and say what its reply must begin with."""
+        self.expected = expected
+        if self.transport:
+            self.transport.write(octets)
 
 
 async def paced(port: int, rate: float, seconds: float, sessions: int = 16) -> list[float]:
@@ -121,22 +163,15 @@ async def paced(port: int, rate: float, seconds: float, sessions: int = 16) -> l
     A message's time counts from when it was due, so a relay that falls behind cannot hide it.
     """
     delays: list[float] = []
-    due = count()
-    start = time.perf_counter() + 0.1
-
-    async def session() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        await reader.readline()
-        writer.write(b"HELO client.bench.example\r\n")
-        await reader.readline()
-        while (number := next(due)) < rate * seconds:
-            moment = start + number / rate
-            await asyncio.sleep(max(0.0, moment - time.perf_counter()))
-            await transact(reader, writer, f"customer@{domain(number)}")
-            delays.append(time.perf_counter() - moment)
-        writer.close()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(sessions):
-            group.create_task(session())
+    start = time.perf_counter() + 0.2
+    due = ((start + n / rate, f"customer@{domain(n)}") for n in range(int(rate * seconds)))
+    loop = asyncio.get_running_loop()
+    connections = [
+        (await loop.create_connection(lambda: Paced(due, delays), "127.0.0.1", port))[1]
+        for _ in range(sessions)
+    ]
+    await asyncio.gather(*(each.done for each in connections))
+    for each in connections:
+        if each.transport:
+            each.transport.close()
     return sorted(delays)
