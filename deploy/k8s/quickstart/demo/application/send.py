@@ -50,7 +50,7 @@ def main() -> None:
                     send(session)
                     time.sleep(0.5)
         except (OSError, smtplib.SMTPException) as error:
-            print(f"again in 5 s: {error}")
+            print(f"again in 5 s: {error!s:.200}")
             time.sleep(5)
 
 

@@ -1,0 +1,111 @@
+"""Two campaigns' relays under load, one with a good list and one with a bad one."""
+
+import contextlib
+import itertools
+import smtplib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.deploy.prometheus import Prometheus
+from tests.support import dns
+from tests.support.presend import Presend
+from tests.support.upstream import Upstream
+
+GOOD, BAD = "newsletter", "spring-sale"
+ZONES = {
+    "google.test": "@ IN MX 10 aspmx.l.google.com.",
+    "yahoo.test": "@ IN MX 10 mta5.am0.yahoodns.net.",
+    "nullmx.test": "@ IN MX 0 .",
+    "broken.test": dns.SERVFAIL,
+    ".": "",
+}
+PROVIDERS = {
+    "google.com": "aspmx.l IN A 8.8.8.8",
+    "yahoodns.net": "mta5.am0 IN A 9.9.9.9",
+}
+GOOD_DOMAINS = ("google.test", "yahoo.test", "example.com")
+BAD_RECIPIENTS = (
+    "550-gone@google.test",
+    "550-gone@yahoo.test",
+    "451-later@yahoo.test",
+    "unsubscribed@google.test",
+    "somebody@nullmx.test",
+    "somebody@nowhere.test",
+    "somebody@broken.test",
+    "postmaster@yahoo.test",
+    "two@@google.test",
+)
+
+
+class Watched(NamedTuple):
+    """Relays by campaign, and the Prometheus that watches them."""
+
+    relays: dict[str, Presend]
+    prometheus: Prometheus
+
+
+class Campaign:
+    """An application: a thread that sends messages of 20 recipients over and over."""
+
+    def __init__(self, port: int, bad: int) -> None:
+        self.bad = bad
+        self._port = port
+        self._recipients = itertools.count(1)
+        self._bad_ones = itertools.cycle(BAD_RECIPIENTS)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send no more."""
+        self._stopped.set()
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        while not self._stopped.wait(0.02):
+            with smtplib.SMTP("127.0.0.1", self._port, timeout=20) as session:
+                for _ in range(20):
+                    self._send(session)
+                    if self._stopped.wait(0.02):
+                        return
+
+    def _send(self, session: smtplib.SMTP) -> None:
+        good = [
+            f"customer{number}@{GOOD_DOMAINS[number % len(GOOD_DOMAINS)]}"
+            for number in itertools.islice(self._recipients, 20 - self.bad)
+        ]
+        bad = list(itertools.islice(self._bad_ones, self.bad))
+        session.sendmail("news@app.example", good + bad, b"Subject: Sale\r\n\r\nCome in.\r\n")
+
+
+@contextlib.contextmanager
+def watched(folder: Path, *, interval: str = "1s") -> Iterator[Watched]:
+    """Run relays, upstream, name server, applications and Prometheus."""
+    with contextlib.ExitStack() as stack:
+        (folder / "dns").mkdir()
+        address = stack.enter_context(dns.serve(ZONES | PROVIDERS, folder / "dns"))
+        upstream = stack.enter_context(Upstream())
+        relays = {}
+        for campaign in (GOOD, BAD):
+            (folder / campaign).mkdir()
+            settings = {
+                "CAMPAIGN_ID": campaign,
+                "PRESEND_UPSTREAM": upstream.url(),
+                "PRESEND_DNS_SERVERS": f"{address[0]}:{address[1]}",
+                "PRESEND_POLICY__ROLE_ACCOUNT": "observe",
+            }
+            relays[campaign] = stack.enter_context(Presend(folder / campaign, settings))
+        done = relays[BAD].command(
+            "suppress", "add", "unsubscribed@google.test", "--reason", "unsubscribe"
+        )
+        assert done.returncode == 0, done.stderr
+        ports = {campaign: relay.http_port for campaign, relay in relays.items()}
+        (folder / "prometheus").mkdir()
+        prometheus = stack.enter_context(
+            Prometheus(folder / "prometheus", ports, interval=interval)
+        )
+        for campaign, bad in ((GOOD, 0), (BAD, 3)):
+            stack.callback(Campaign(relays[campaign].smtp_port, bad).stop)
+        yield Watched(relays, prometheus)
