@@ -42,7 +42,7 @@ from relay.tasks import Tasks
 from validators.address import SyntaxOptions
 from validators.checks.mx import MxCheck
 from validators.checks.role import RoleCheck
-from validators.checks.suppression import SuppressionCheck
+from validators.checks.suppression import StoreUnavailable, SuppressionCheck
 from validators.checks.syntax import Syntax
 from validators.dns import Resolver
 from validators.pipeline import Pipeline
@@ -112,14 +112,19 @@ def _resolver(
         raise StartError(message) from error
 
 
-def _pipeline(settings: Settings, store: Store, resolver: Resolver | None) -> Pipeline:
+def _pipeline(
+    settings: Settings,
+    store: Store,
+    resolver: Resolver | None,
+    on_failure: Callable[[str, Exception], None] | None = None,
+) -> Pipeline:
     actions = dict(settings.policy)
     if settings.on_store_failure == "accept":
         actions.setdefault(Reason.STORE_UNAVAILABLE, Action.OBSERVE)
     checks: list[Check] = [RoleCheck(settings.role.allow), SuppressionCheck(store)]
     if resolver is not None:
         checks.append(MxCheck(resolver, settings.trusted_domains))
-    return Pipeline(Syntax(_syntax(settings)), checks, Policy(actions))
+    return Pipeline(Syntax(_syntax(settings)), checks, Policy(actions), on_failure)
 
 
 def _sender_pipeline(settings: Settings, resolver: Resolver) -> Pipeline:
@@ -203,8 +208,9 @@ class Relay:
         self.resolver = _resolver(settings, known, metrics.dns_looked_up)
         self.pools = self._pools(events)
         services = Services(
-            judge=_pipeline(settings, self.store, self.resolver),
+            judge=_pipeline(settings, self.store, self.resolver, self._check_failed),
             connections=self.pools,
+            waited=metrics.reply_waited,
             events=events,
             provider=self.resolver.provider,
             spawn=spawn,
@@ -288,6 +294,12 @@ class Relay:
             dns=lambda: self.resolver.stats,
             log_dropped=lambda: self.event_log.dropped,
         )
+
+    def _check_failed(self, check: str, error: Exception) -> None:
+        if isinstance(error, StoreUnavailable):
+            self.metrics.store_failed()
+        else:
+            self.metrics.check_failed(check)
 
     def _suppressions(self) -> dict[str, int]:
         return {str(reason): entries for reason, entries in self.store.counts().items()}

@@ -1,20 +1,17 @@
 """Judges a group of recipients: local checks first, the ones that wait last."""
 
 import logging
-from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
 
 from validators.address import Address
 from validators.checks.suppression import StoreUnavailable
 from validators.checks.syntax import Syntax
 from validators.policy import Policy
-from validators.verdict import ACCEPT, Action, Finding, Reason, Verdict
+from validators.verdict import ACCEPT, CLEAR, Action, Facts, Finding, Reason, Verdict
 
 logger: Final = logging.getLogger(__name__)
-
-Facts: TypeAlias = Sequence[Finding | None]
-"""What a check found: one entry for each recipient of the group, in its order."""
 
 
 class Check(Protocol):
@@ -23,7 +20,7 @@ class Check(Protocol):
     name: str
 
     def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
-        """Return a list if everything is known at once, and an awaitable only if it must wait."""
+        """Return the facts, CLEAR if there are none, and an awaitable only if it must wait."""
 
 
 @dataclass(slots=True)
@@ -39,28 +36,49 @@ class Judgement:
     """In the order found; without the facts that the policy turns off."""
 
 
-@dataclass(slots=True)
 class _Group:
-    """A group on its way through the checks."""
+    """A group on its way through the checks, as soon as there is anything to note about it."""
 
-    texts: Sequence[str]
-    parsed: Sequence[Address | Finding]
-    pending: Sequence[Address]
-    """Who is still to be examined: not yet rejected."""
-    places: Sequence[int]
-    """Where each of `pending` stands in the group."""
-    notes: dict[int, list[tuple[Finding, Action]]] = field(default_factory=dict)
-    """What was found, by place."""
+    __slots__ = ("faults", "notes", "parsed", "pending", "places", "texts")
+
+    def __init__(self, texts: Sequence[str], parsed: Sequence[Address | Finding]) -> None:
+        self.texts = texts
+        self.parsed = parsed
+        self.faults = [n for n, found in enumerate(parsed) if found.__class__ is Finding]
+        """Where those stand that are no address."""
+        self.pending: list[Address] = [*parsed]  # type: ignore[list-item] # without the faults
+        """Who is still to be examined: an address, and not yet rejected."""
+        self.places = list(range(len(parsed)))
+        """Where each of `pending` stands."""
+        self.notes: dict[int, list[tuple[Finding, Action]]] = {}
+        """What was found, by place."""
+        self.drop(self.faults)
+
+    def drop(self, positions: Sequence[int]) -> None:
+        """Take some out of `pending`, by their rising positions in it."""
+        for position in reversed(positions):
+            del self.pending[position]
+            del self.places[position]
 
 
 class Pipeline:
     """Parses each recipient, asks the checks in order, folds what they find into a verdict."""
 
-    __slots__ = ("_checks", "_parse", "_policy")
+    __slots__ = ("_checks", "_on_failure", "_parse", "_policy")
 
-    def __init__(self, syntax: Syntax, checks: Sequence[Check], policy: Policy) -> None:
-        """Ask `checks` in this order: the ones that know their answer at once first, DNS last."""
+    def __init__(
+        self,
+        syntax: Syntax,
+        checks: Sequence[Check],
+        policy: Policy,
+        on_failure: Callable[[str, Exception], None] | None = None,
+    ) -> None:
+        """Ask `checks` in this order: the ones that know their answer at once first, DNS last.
+
+        `on_failure` is told the name of a check that failed, and the error.
+        """
         self._parse = syntax.parse
+        self._on_failure = on_failure
         self._checks = tuple(checks)
         self._policy = policy
 
@@ -71,16 +89,20 @@ class Pipeline:
         defers those it was asked about (CHECK_FAILED); it never rejects, and never lets through.
         """
         parse = self._parse
-        parsed = [parse(text) for text in group]
-        if Finding in map(type, parsed):
-            return self._judge_closely(self._open(group, parsed), 0, None)
-        addresses: list[Address] = parsed  # type: ignore[assignment] # as just seen
+        addresses: list[Address] = []
+        for text in group:
+            address = parse(text)
+            if address.__class__ is Finding:
+                return self._judge_closely(self._open(group), 0, None)
+            addresses.append(address)  # type: ignore[arg-type] # as just seen
         # nearly every group leaves this loop at its end, with nothing found and nothing built
-        for position, check in enumerate(self._checks):
-            facts = _ask(check, addresses)
-            if facts.__class__ is not list or any(facts):
-                case = _Group(group, parsed, addresses, range(len(addresses)))
-                return self._judge_closely(case, position, facts)
+        for check in self._checks:
+            try:
+                facts = check.examine(addresses)
+            except Exception as error:  # noqa: BLE001 logged, and turned into findings
+                facts = self._failure(check, addresses, error)
+            if facts is not CLEAR:
+                return self._judge_closely(self._open(group), self._checks.index(check), facts)
         return [Judgement(address.text, address, ACCEPT, ()) for address in addresses]
 
     async def judge_one(self, text: str) -> Judgement:
@@ -101,10 +123,10 @@ class Pipeline:
             if not case.pending:
                 break
             if facts is None:
-                facts = _ask(self._checks[place], case.pending)
-            if isinstance(facts, Awaitable):
+                facts = self._ask(self._checks[place], case.pending)
+            if not isinstance(facts, Sequence):
                 return self._wait(case, place, facts)
-            self._note(case, facts)
+            self._note(case, self._checks[place], facts)
             facts = None
         return self._conclude(case)
 
@@ -115,31 +137,32 @@ class Pipeline:
         waiting: Awaitable[Facts],
     ) -> list[Judgement]:
         """Wait for the check at `position`, then go on."""
-        facts = await _answer(self._checks[position], case.pending, waiting)
+        check = self._checks[position]
+        try:
+            facts = await waiting
+        except Exception as error:  # noqa: BLE001 logged, and turned into findings
+            facts = self._failure(check, case.pending, error)
         judged = self._judge_closely(case, position, facts)
         return judged if isinstance(judged, list) else await judged
 
-    def _open(self, group: Sequence[str], parsed: Sequence[Address | Finding]) -> _Group:
-        """Begin with a group of which some are no address: those are noted, and not pending."""
-        addresses: list[Address] = []
-        places: list[int] = []
-        case = _Group(group, parsed, addresses, places)
-        for place, found in enumerate(parsed):
-            if isinstance(found, Finding):
-                self._keep(case, place, found)
-            else:
-                addresses.append(found)
-                places.append(place)
+    def _open(self, group: Sequence[str]) -> _Group:
+        """Begin to note what is found, with what is wrong with those that are no address."""
+        case = _Group(group, [self._parse(text) for text in group])
+        for place in case.faults:
+            self._keep(case, place, case.parsed[place])  # type: ignore[arg-type] # a Finding
         return case
 
-    def _note(self, case: _Group, facts: Facts) -> None:
+    def _note(self, case: _Group, check: Check, facts: Facts) -> None:
         """Keep what a check found, and take out of the group those it leads to reject."""
-        pending, places = [], []
-        for address, place, finding in zip(case.pending, case.places, facts, strict=True):
-            if finding is None or self._keep(case, place, finding) is not Action.REJECT:
-                pending.append(address)
-                places.append(place)
-        case.pending, case.places = pending, places
+        if facts is CLEAR:
+            return
+        if len(facts) != len(case.pending):
+            # they cannot be told apart
+            error = ValueError(f"{len(facts)} facts for {len(case.pending)} recipients")
+            facts = self._failure(check, case.pending, error)
+        found = [(n, finding) for n, finding in enumerate(facts) if finding is not None]
+        places = case.places
+        case.drop([n for n, it in found if self._keep(case, places[n], it) is Action.REJECT])
 
     def _keep(self, case: _Group, place: int, finding: Finding) -> Action:
         """Note one finding unless it is turned off; returns what it leads to."""
@@ -150,48 +173,32 @@ class Pipeline:
 
     def _conclude(self, case: _Group) -> list[Judgement]:
         """Fold what was found on each recipient into its verdict."""
-        judged = []
-        for place, (text, found) in enumerate(zip(case.texts, case.parsed, strict=True)):
-            findings = case.notes.get(place, ())
-            verdict = self._policy.fold([finding for finding, _ in findings])
-            address = None if isinstance(found, Finding) else found
-            judged.append(Judgement(text, address, verdict, tuple(findings)))
+        judged = [
+            Judgement(text, found, ACCEPT, ())  # type: ignore[arg-type] # the faults follow
+            for text, found in zip(case.texts, case.parsed, strict=True)
+        ]
+        for place in case.faults:
+            judged[place].address = None
+        for place, findings in case.notes.items():
+            judged[place].verdict = self._policy.fold([finding for finding, _ in findings])
+            judged[place].findings = tuple(findings)
         return judged
 
+    def _ask(self, check: Check, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
+        """Return what the check says, and a finding for each recipient if it fails."""
+        try:
+            return check.examine(group)
+        except Exception as error:  # noqa: BLE001 logged, and turned into findings
+            return self._failure(check, group, error)
 
-def _ask(check: Check, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
-    """Return what the check says, and a finding for each recipient if it fails."""
-    try:
-        facts = check.examine(group)
-    except Exception as error:  # noqa: BLE001 logged, and turned into findings
-        return _failure(check, group, error)
-    if facts.__class__ is list and len(facts) != len(group):
-        return _failure(check, group, _wrong_length(facts, group))
-    return facts
-
-
-async def _answer(check: Check, group: Sequence[Address], waiting: Awaitable[Facts]) -> Facts:
-    """Wait for what the check says; likewise."""
-    try:
-        facts = await waiting
-    except Exception as error:  # noqa: BLE001 logged, and turned into findings
-        return _failure(check, group, error)
-    if len(facts) != len(group):
-        return _failure(check, group, _wrong_length(facts, group))
-    return facts
-
-
-def _wrong_length(facts: Facts, group: Sequence[Address]) -> ValueError:
-    """Facts that cannot be told apart: the check did not give one for each recipient."""
-    return ValueError(f"{len(facts)} facts for {len(group)} recipients")
-
-
-def _failure(check: Check, group: Sequence[Address], error: Exception) -> Facts:
-    """Say that nothing is known: a check's fault must neither refuse nor let through."""
-    if isinstance(error, StoreUnavailable):
-        logger.warning("check %s: the store gives no answer: %s", check.name, error)
-        finding = Finding(Reason.STORE_UNAVAILABLE)
-    else:
-        logger.error("check %s failed", check.name, exc_info=error)
-        finding = Finding(Reason.CHECK_FAILED, check.name)
-    return [finding] * len(group)
+    def _failure(self, check: Check, group: Sequence[Address], error: Exception) -> Facts:
+        """Say that nothing is known: a check's fault must neither refuse nor let through."""
+        if self._on_failure is not None:
+            self._on_failure(check.name, error)
+        if isinstance(error, StoreUnavailable):
+            logger.warning("check %s: the store gives no answer: %s", check.name, error)
+            finding = Finding(Reason.STORE_UNAVAILABLE)
+        else:
+            logger.error("check %s failed", check.name, exc_info=error)
+            finding = Finding(Reason.CHECK_FAILED, check.name)
+        return [finding] * len(group)

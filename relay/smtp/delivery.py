@@ -58,6 +58,19 @@ class Connections(Protocol):
         """Take a clean connection back."""
 
 
+class Services(Protocol):
+    """What a delivery needs of the relay: a part of `transaction.Services`."""
+
+    connections: Connections
+    events: Sink
+
+    def spawn(self, work: Coroutine[object, object, None], /) -> object:
+        """Own a task until it ends."""
+
+    def waited(self, stage: Stage, seconds: float, /) -> None:
+        """Take note of how long the upstream took to reply."""
+
+
 class Flow(Protocol):
     """Who sends the content, and can be told to wait: the session."""
 
@@ -75,10 +88,8 @@ class Delivery:
         "_accepted",
         "_asked",
         "_connection",
-        "_connections",
         "_content",
         "_done",
-        "_events",
         "_flow",
         "_kinds",
         "_mail",
@@ -86,29 +97,19 @@ class Delivery:
         "_over",
         "_rcpts",
         "_sent",
-        "_spawn",
+        "_services",
         "_with_data",
         "broken",
         "upstream",
     )
 
-    def __init__(
-        self,
-        mail: Mail,
-        *,
-        connections: Connections,
-        events: Sink,
-        flow: Flow,
-        spawn: Callable[[Coroutine[object, object, None]], object],
-    ) -> None:
+    def __init__(self, mail: Mail, services: Services, flow: Flow) -> None:
         """Connect to nothing yet."""
         self.broken: Reply | None = None
         self.upstream = ""
         self._mail = mail
-        self._connections = connections
-        self._events = events
+        self._services = services
         self._flow = flow
-        self._spawn = spawn
         self._connection: Connection | None = None
         self._mail_accepted = False
         self._accepted: list[Rcpt] = []
@@ -137,10 +138,10 @@ class Delivery:
         elif self._connection is not None or self._take():
             self._send()
         else:
-            self._spawn(self._connect())
+            self._services.spawn(self._connect())
 
     def _take(self) -> bool:
-        connection = self._connections.take()
+        connection = self._services.connections.take()
         if connection is not None:
             self._use(connection)
         return connection is not None
@@ -153,7 +154,7 @@ class Delivery:
 
     async def _connect(self) -> None:
         try:
-            connection = await self._connections.acquire()
+            connection = await self._services.connections.acquire()
         except HandshakeError as error:
             self._break(TABLE["UPSTREAM_UNREACHABLE"].because(str(error)))
             return
@@ -162,7 +163,7 @@ class Delivery:
             self._break(TABLE["OUR_FAULT"])
             return
         if self._asked is None:  # the client went away meanwhile
-            self._connections.give_back(connection)
+            self._services.connections.give_back(connection)
             return
         self._use(connection)
         self._send()
@@ -212,6 +213,7 @@ class Delivery:
             else:
                 self._lost(kinds[len(got)], fault.text)
             return
+        self._services.waited(kinds[-1], connection.took)
         connection.reused = True  # from here on it may have died while it waited for the client
         odd = next((i for i, r in enumerate(got) if not _fits(kinds[i], r.code)), None)
         if odd is not None:
@@ -221,7 +223,7 @@ class Delivery:
         at = 0
         if not self._mail_accepted:
             mail = got[0]
-            self._events.emit(Replied("mail", mail.code, "other", _enhanced(mail)))
+            self._services.events.emit(Replied("mail", mail.code, "other", _enhanced(mail)))
             at = 1 + len(self._accepted)
             if mail.code >= REFUSED:
                 self._mail_refused(mail, got[-1] if kinds[-1] == "data" else None)
@@ -242,7 +244,7 @@ class Delivery:
         """Finish a group whose MAIL stands."""
         replies: list[AnyReply] = list(rcpts)
         if data is not None:
-            self._events.emit(Replied("data", data.code, "other", _enhanced(data)))
+            self._services.events.emit(Replied("data", data.code, "other", _enhanced(data)))
         if not self._with_data:
             self._tell(Outcome(replies, None, ready=False))
         elif not self._accepted:
@@ -288,7 +290,7 @@ class Delivery:
 
         def ended(_got: list[UpstreamReply], fault: Fault | None) -> None:
             if fault is None:
-                self._connections.give_back(connection)
+                self._services.connections.give_back(connection)
 
         connection.exchange([_DOT], ended)
 
@@ -298,10 +300,10 @@ class Delivery:
         if self._take():
             self._send()
         else:
-            self._spawn(self._connect())
+            self._services.spawn(self._connect())
 
     def _lost(self, stage: Stage, text: str) -> None:
-        self._events.emit(UpstreamFault(stage, self.upstream, text))
+        self._services.events.emit(UpstreamFault(stage, self.upstream, text))
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
@@ -342,10 +344,11 @@ class Delivery:
         reply: AnyReply
         if fault is None and _fits(stage, got[0].code):
             reply = got[0]
-            self._events.emit(Replied(stage, reply.code, "other", _enhanced(reply)))
+            self._services.waited(stage, connection.took)
+            self._services.events.emit(Replied(stage, reply.code, "other", _enhanced(reply)))
         else:
             text = fault.text if fault is not None else f"unexpected reply {got[0].code}"
-            self._events.emit(UpstreamFault(stage, self.upstream, text))
+            self._services.events.emit(UpstreamFault(stage, self.upstream, text))
             reply = TABLE["UPSTREAM_LOST"].because(f"at {stage}: {text}")
             connection.abort()
         self._over = reply
@@ -356,7 +359,7 @@ class Delivery:
             return
         self._content = False
         self._connection = None
-        self._connections.give_back(connection)
+        self._services.connections.give_back(connection)
         self._sent(reply)
 
     # Ends
@@ -378,13 +381,13 @@ class Delivery:
     def _release(self) -> None:
         connection, self._connection = self._ready(), None
         if not self._mail_accepted:
-            self._connections.give_back(connection)
+            self._services.connections.give_back(connection)
             return
         self._mail_accepted = False
 
         def reset(got: list[UpstreamReply], fault: Fault | None) -> None:
             if fault is None and got[0].code < INTERMEDIATE:
-                self._connections.give_back(connection)
+                self._services.connections.give_back(connection)
             else:
                 connection.abort()
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import TypeAlias
 
-    from relay.events import Result, Sink
+    from relay.events import Result, Sink, Stage
     from relay.smtp.commands import Mail, Rcpt
     from relay.smtp.delivery import AnyReply, Connections, Flow
     from validators.pipeline import Judgement
@@ -49,6 +49,7 @@ class Services:
         "most_recipients",
         "provider",
         "spawn",
+        "waited",
     )
 
     def __init__(
@@ -59,15 +60,20 @@ class Services:
         events: Sink,
         provider: Callable[[str], str],
         spawn: Callable[[Coroutine[object, object, None]], object],
+        waited: Callable[[Stage, float], None],
         clock: Callable[[], float],
         most_recipients: int,
     ) -> None:
-        """`provider` names a domain's mailbox provider; `spawn` owns a task until it ends."""
+        """`provider` names a domain's mailbox provider; `spawn` owns a task until it ends.
+
+        `waited` is told the seconds the upstream took to reply at a stage.
+        """
         self.judge = judge
         self.connections = connections
         self.events = events
         self.provider = provider
         self.spawn = spawn
+        self.waited = waited
         self.clock = clock
         self.most_recipients = most_recipients
 
@@ -110,13 +116,7 @@ class Transaction:
         self._answer: Answer | None = None
         self._last: tuple[AnyReply, str] | None = None
         self._ended = self._no_data = False
-        self._delivery = Delivery(
-            mail,
-            connections=services.connections,
-            events=services.events,
-            flow=flow,
-            spawn=services.spawn,
-        )
+        self._delivery = Delivery(mail, services, flow)
 
     @property
     def futile(self) -> bool:

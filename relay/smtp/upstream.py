@@ -67,6 +67,7 @@ class Connection(asyncio.Protocol):
     """A connection to one upstream, past EHLO, STARTTLS and AUTH."""
 
     __slots__ = (
+        "_asked",
         "_buffer",
         "_clock",
         "_closed",
@@ -85,6 +86,7 @@ class Connection(asyncio.Protocol):
         "opened",
         "reused",
         "since",
+        "took",
         "user",
     )
 
@@ -102,7 +104,8 @@ class Connection(asyncio.Protocol):
         self.alive = True
         self.messages = 0
         self.reused = False
-        self.opened = self.since = clock()
+        self.opened = self.since = self._asked = clock()
+        self.took = 0.0
         self.user: User | None = None
         self._transport = transport
         self._timeouts = timeouts
@@ -142,7 +145,8 @@ class Connection(asyncio.Protocol):
         self._got = []
         self._left = len(lines)
         self._patience = timeout or self._timeouts.command
-        self._deadline = self._clock() + self._patience
+        self._asked = self._clock()
+        self._deadline = self._asked + self._patience
         if self.features.pipelining or len(lines) == 1:
             self._transport.write(b"".join(lines) if len(lines) > 1 else lines[0])
         else:
@@ -163,7 +167,8 @@ class Connection(asyncio.Protocol):
     def finish(self, tail: bytes) -> None:
         """Send the end of the content; the reply to it is awaited for `final` seconds."""
         self._patience = self._timeouts.final
-        self._deadline = self._clock() + self._patience
+        self._asked = self._clock()
+        self._deadline = self._asked + self._patience
         self._transport.write(tail)
 
     def tick(self, now: float) -> None:
@@ -226,6 +231,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(self._lines.pop())
             return
         self._patience = self._deadline = None
+        self.took = self._clock() - self._asked
         self._tell(None)
 
     def eof_received(self) -> None:
