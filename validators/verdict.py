@@ -1,8 +1,9 @@
 """What can be said about a recipient: facts (Finding) and what follows from them (Verdict)."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 
 class Reason(enum.StrEnum):
@@ -35,6 +36,18 @@ class Finding:
 
     reason: Reason
     detail: str = ""
+
+
+Facts: TypeAlias = Sequence[Finding | None]
+"""What a check found: one entry for each recipient of the group, in its order; or CLEAR."""
+
+
+class _Clear(tuple[None, ...]):
+    __slots__ = ()
+
+
+CLEAR: Final[Facts] = _Clear()
+"""Nothing was found on anyone: what nearly every check says of nearly every group."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from validators.dns import (
     Unknown,
     Unroutable,
 )
-from validators.verdict import Finding, Reason
+from validators.verdict import CLEAR, Facts, Finding, Reason
 
 
 class MxCheck:
@@ -29,37 +29,35 @@ class MxCheck:
         self._resolver = resolver
         self._trusted = frozenset(_trusted(domain) for domain in trusted_domains)
 
-    def examine(
-        self,
-        group: Sequence[Address],
-    ) -> Sequence[Finding | None] | Awaitable[Sequence[Finding | None]]:
+    def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
         """Return the facts at once where every route is known, else look the others up."""
         cached = self._resolver.cached
-        facts: list[Finding | None] = []
+        trusted = self._trusted
+        known: dict[int, Finding | None] = {}
         unknown: dict[int, str] = {}
-        for address in group:
+        for place, address in enumerate(group):
             domain = address.domain
-            if self._trusted and self._is_trusted(domain):
-                facts.append(None)
+            if trusted and self._is_trusted(domain):
                 continue
             route = cached(domain)
             if route is None:
-                unknown[len(facts)] = domain
-                facts.append(None)
-            else:
-                facts.append(None if type(route) is Hosts else _finding(route))
-        return self._wait(facts, unknown) if unknown else facts
+                unknown[place] = domain
+            elif route.__class__ is not Hosts:
+                known[place] = _finding(route)
+        if unknown:
+            return self._look_up(len(group), known, unknown)
+        return [known.get(place) for place in range(len(group))] if known else CLEAR
 
-    async def _wait(
+    async def _look_up(
         self,
-        facts: list[Finding | None],
+        size: int,
+        known: dict[int, Finding | None],
         unknown: dict[int, str],
-    ) -> list[Finding | None]:
-        """Fill in the facts that were not known, by place."""
+    ) -> Facts:
+        """Return the facts on a group when those that are not known, by place, have come."""
         routes = await self._resolver.mail_routes(frozenset(unknown.values()))
-        for place, domain in unknown.items():
-            facts[place] = _finding(routes[domain])
-        return facts
+        known |= {place: _finding(routes[domain]) for place, domain in unknown.items()}
+        return [known.get(place) for place in range(size)]
 
     def _is_trusted(self, domain: str) -> bool:
         """Tell whether a domain, or one it is below, is trusted."""

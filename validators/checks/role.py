@@ -7,7 +7,7 @@ from itertools import product
 from typing import Final, NamedTuple
 
 from validators.address import Address, parse
-from validators.verdict import Finding, Reason
+from validators.verdict import CLEAR, Facts, Finding, Reason
 
 SEPARATORS: Final = ("-", "", "_", ".")
 """What stands between the words of a name, the first as the data file writes it."""
@@ -48,31 +48,30 @@ class RoleCheck:
         """Pass over the names and the addresses in `allow`; ValueError if one is neither."""
         self._allowed = frozenset(self._allowance(entry) for entry in allow)
 
-    def examine(self, group: Sequence[Address]) -> Sequence[Finding | None]:
+    def examine(self, group: Sequence[Address]) -> Facts:
         """Return who is a role account.
 
         What counts is the name of the mailbox, as its provider reads it, without any `+tag`:
         nobody reads `abuse+shop@` but who reads `abuse@`.
         """
         spellings = NAMES.spellings
-        facts: list[Finding | None] = []
-        for address in group:
+        roles: dict[int, Finding] = {}
+        for place, address in enumerate(group):
             local = address.canonical.rpartition("@")[0]
             if "+" in local:
                 local = local.partition("+")[0]
-            role = spellings.get(local)
-            if role is None and "-" in local and self._is_list_address(local):
-                role = local
-            facts.append(None if role is None else self._finding(role, address))
-        return facts
+            if local in spellings:
+                self._note(roles, place, address, spellings[local])
+            elif "-" in local and self._is_list_address(local):
+                self._note(roles, place, address, local)
+        return [roles.get(place) for place in range(len(group))] if roles else CLEAR
 
     def _is_list_address(self, local: str) -> bool:
         return local.endswith(NAMES.suffixes) or local.startswith(NAMES.prefixes)
 
-    def _finding(self, role: str, address: Address) -> Finding | None:
+    def _note(self, roles: dict[int, Finding], place: int, address: Address, role: str) -> None:
         if self._allowed.isdisjoint((role, f"{role}@{address.domain}")):
-            return Finding(Reason.ROLE_ACCOUNT, role)
-        return None
+            roles[place] = Finding(Reason.ROLE_ACCOUNT, role)
 
     def _allowance(self, entry: str) -> str:
         """Return an entry of the allow list as it is compared."""

@@ -8,7 +8,7 @@ from hashlib import blake2b, md5, sha256
 from typing import Final, Protocol
 
 from validators.address import Address, SyntaxOptions, parse, parse_domain
-from validators.verdict import Finding, Reason
+from validators.verdict import CLEAR, Facts, Finding, Reason
 
 ALL: Final = "all"
 """The scope of an entry that holds for every campaign; any other scope is a campaign's id."""
@@ -129,25 +129,19 @@ class SuppressionCheck:
         self._lookup = lookup
         self._clock = clock
 
-    def examine(
-        self,
-        group: Sequence[Address],
-    ) -> Sequence[Finding | None] | Awaitable[Sequence[Finding | None]]:
+    def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
         """Return who is suppressed; one lookup for the group."""
         found = self._lookup.find(group)
         if not isinstance(found, list) and isinstance(found, Awaitable):
             return self._wait(found)
+        if len(found) == len(group) and not any(found):
+            return CLEAR
         return self._facts(found)
 
-    async def _wait(
-        self,
-        found: Awaitable[Sequence[Suppression | None]],
-    ) -> Sequence[Finding | None]:
+    async def _wait(self, found: Awaitable[Sequence[Suppression | None]]) -> Facts:
         return self._facts(await found)
 
-    def _facts(self, found: Sequence[Suppression | None]) -> Sequence[Finding | None]:
-        if not any(found):
-            return found  # type: ignore[return-value] # all None
+    def _facts(self, found: Sequence[Suppression | None]) -> Facts:
         now = self._clock()
         return [
             Finding(Reason.SUPPRESSED, entry.reason)

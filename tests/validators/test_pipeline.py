@@ -1,0 +1,210 @@
+"""A group on its way through the checks."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+
+from validators.address import Address
+from validators.checks.suppression import StoreUnavailable
+from validators.checks.syntax import Syntax
+from validators.pipeline import Facts, Judgement, Pipeline
+from validators.policy import Policy
+from validators.verdict import ACCEPT, Action, Defer, Finding, Reason, Reject
+
+ROLE = Finding(Reason.ROLE_ACCOUNT, "info")
+NULL_MX = Finding(Reason.NULL_MX)
+NO_DNS = Finding(Reason.DNS_UNAVAILABLE, "SERVFAIL")
+
+
+class Says:
+    """A check that says what a table has for a local part; at once, or after a wait."""
+
+    def __init__(self, name: str, *, waits: bool = False, **table: Finding) -> None:
+        self.name = name
+        self.asked: list[list[str]] = []
+        self._waits = waits
+        self._table = table
+
+    def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
+        """Look into the table."""
+        self.asked.append([address.local for address in group])
+        facts = [self._table.get(address.local) for address in group]
+        return self._later(facts) if self._waits else facts
+
+    async def _later(self, facts: Facts) -> Facts:
+        await asyncio.sleep(0)
+        return facts
+
+
+class Does:
+    """A check that does what it is told."""
+
+    name = "does"
+
+    def __init__(self, act: Callable[[Sequence[Address]], Facts | Awaitable[Facts]]) -> None:
+        self.examine = act
+
+
+def pipeline(*checks: Says | Does, policy: Policy | None = None) -> Pipeline:
+    return Pipeline(Syntax(), checks, policy or Policy())
+
+
+async def judged(line: Pipeline, *locals_: str) -> list[Judgement]:
+    result = line.judge([f"{local}@example.com" for local in locals_])
+    return result if isinstance(result, list) else await result
+
+
+def test_nothing_found_is_known_at_once() -> None:
+    checks = Says("one"), Says("two")
+    result = pipeline(*checks).judge(["ann@example.com", "bob@example.com"])
+    assert isinstance(result, list)
+    assert [(it.text, it.verdict, it.findings) for it in result] == [
+        ("ann@example.com", ACCEPT, ()),
+        ("bob@example.com", ACCEPT, ()),
+    ]
+    assert [it.address.canonical for it in result if it.address] == [
+        "ann@example.com",
+        "bob@example.com",
+    ]
+    assert [check.asked for check in checks] == [[["ann", "bob"]]] * 2
+
+
+def test_what_is_found_at_once_is_known_at_once() -> None:
+    result = pipeline(Says("role", info=ROLE)).judge(["a..b@x", "info@example.com"])
+    assert isinstance(result, list)
+    assert [it.verdict.name for it in result] == ["reject", "reject"]
+    assert result[0].address is None
+    assert result[1].findings == ((ROLE, Action.REJECT),)
+    assert result[1].verdict == Reject(Reason.ROLE_ACCOUNT, "info")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_each_recipient_gets_its_own_verdict_in_order(*, waits: bool) -> None:
+    line = pipeline(
+        Says("role", info=ROLE),
+        Says("dns", waits=waits, null=NULL_MX, slow=NO_DNS, info=NULL_MX),
+    )
+    result = await judged(line, "ann", "null", "a..b", "info", "slow", "bob")
+    assert [it.text.partition("@")[0] for it in result] == [
+        "ann", "null", "a..b", "info", "slow", "bob",
+    ]  # fmt: skip
+    assert [it.verdict for it in result] == [
+        ACCEPT,
+        Reject(Reason.NULL_MX),
+        Reject(Reason.SYNTAX, "There are two periods in a row before the @-sign."),
+        Reject(Reason.ROLE_ACCOUNT, "info"),
+        Defer(Reason.DNS_UNAVAILABLE, "SERVFAIL"),
+        ACCEPT,
+    ]
+
+
+async def test_who_is_rejected_is_not_asked_about_further() -> None:
+    dns = Says("dns", waits=True)
+    last = Says("last")
+    await judged(pipeline(Says("role", info=ROLE), dns, last), "info", "ann", "a..b")
+    assert dns.asked == last.asked == [["ann"]]
+
+
+async def test_a_check_is_not_asked_about_nobody() -> None:
+    dns = Says("dns")
+    await judged(pipeline(Says("role", info=ROLE), dns), "info", "a..b")
+    assert dns.asked == []
+    assert await judged(pipeline(dns)) == []
+
+
+async def test_who_is_deferred_is_asked_about_further_since_a_refusal_is_better() -> None:
+    line = pipeline(Says("store", ann=NO_DNS), Says("dns", waits=True, ann=NULL_MX))
+    (one,) = await judged(line, "ann")
+    assert one.verdict == Reject(Reason.NULL_MX)
+    assert one.findings == ((NO_DNS, Action.DEFER), (NULL_MX, Action.REJECT))
+
+
+async def test_observed_facts_are_kept_and_those_turned_off_are_not() -> None:
+    policy = Policy({Reason.ROLE_ACCOUNT: Action.OBSERVE, Reason.NULL_MX: Action.OFF})
+    line = pipeline(Says("role", info=ROLE), Says("dns", info=NULL_MX, ann=NULL_MX), policy=policy)
+    info, ann = await judged(line, "info", "ann")
+    assert (info.verdict, info.findings) == (ACCEPT, ((ROLE, Action.OBSERVE),))
+    assert (ann.verdict, ann.findings) == (ACCEPT, ())
+
+
+@pytest.mark.parametrize("action", [Action.OBSERVE, Action.OFF, Action.DEFER])
+async def test_what_is_no_address_has_none_even_if_it_is_let_through(action: Action) -> None:
+    check = Says("role")
+    line = pipeline(check, policy=Policy({Reason.SYNTAX: action}))
+    bad, ann = await judged(line, "a..b", "ann")
+    assert bad.address is None
+    assert bad.verdict.name == ("defer" if action is Action.DEFER else "accept")
+    assert len(bad.findings) == (0 if action is Action.OFF else 1)
+    assert ann.verdict is ACCEPT
+    assert check.asked == [["ann"]]
+
+
+def fail(error: BaseException) -> Callable[[Sequence[Address]], Facts]:
+    def act(_: Sequence[Address]) -> Facts:
+        raise error
+
+    return act
+
+
+def fail_later(error: BaseException) -> Callable[[Sequence[Address]], Awaitable[Facts]]:
+    async def act(_: Sequence[Address]) -> Facts:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize("failing", [fail, fail_later])
+async def test_a_check_that_crashes_defers_and_is_logged(
+    failing: Callable[[BaseException], Callable[[Sequence[Address]], Facts | Awaitable[Facts]]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    line = pipeline(Says("role", info=ROLE), Does(failing(RuntimeError("oh"))), Says("dns", bob=NULL_MX))
+    info, ann, bob = await judged(line, "info", "ann", "bob")
+    assert info.verdict == Reject(Reason.ROLE_ACCOUNT, "info")
+    assert ann.verdict == Defer(Reason.CHECK_FAILED, "does")
+    assert bob.verdict == Reject(Reason.NULL_MX)
+    assert [(record.levelno, record.exc_info is not None) for record in caplog.records] == [
+        (logging.ERROR, True),
+    ]
+
+
+@pytest.mark.parametrize("failing", [fail, fail_later])
+async def test_a_store_that_does_not_answer_defers(
+    failing: Callable[[BaseException], Callable[[Sequence[Address]], Facts | Awaitable[Facts]]],
+) -> None:
+    line = pipeline(Does(failing(StoreUnavailable("the disk is full"))))
+    (ann,) = await judged(line, "ann")
+    # the cause is for the log, not for the client
+    assert ann.verdict == Defer(Reason.STORE_UNAVAILABLE, "")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("facts", [[], [None], [None] * 3])
+async def test_facts_that_cannot_be_told_apart_are_no_facts(
+    *, facts: list[None], waits: bool
+) -> None:
+    async def later(_: Sequence[Address]) -> Facts:
+        return facts
+
+    line = pipeline(Does(later if waits else lambda _: facts))
+    verdicts = {it.verdict for it in await judged(line, "ann", "bob")}
+    assert verdicts == {Defer(Reason.CHECK_FAILED, "does")}
+
+
+async def test_facts_may_come_in_any_sequence() -> None:
+    line = pipeline(Does(lambda group: tuple(NULL_MX for _ in group)))
+    assert {it.verdict.name for it in await judged(line, "ann", "bob")} == {"reject"}
+
+
+async def test_a_cancelled_check_cancels_the_judgement() -> None:
+    line = pipeline(Does(fail_later(asyncio.CancelledError())))
+    with pytest.raises(asyncio.CancelledError):
+        await judged(line, "ann")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_one_recipient(*, waits: bool) -> None:
+    one = await pipeline(Says("role", waits=waits, info=ROLE)).judge_one("info@example.com")
+    assert one.verdict == Reject(Reason.ROLE_ACCOUNT, "info")
