@@ -6,7 +6,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 from tests.bench import chart, probes, report, suppressions
@@ -53,7 +52,7 @@ class Run:
             self.load(load, len(chosen) - position)
         steps: dict[str, Callable[..., Iterator[Figure]]] = {
             **probes.PROBES,
-            "latency": partial(probes.latency, rate=0.0),
+            "latency": probes.latency,
             "suppression": suppressions.suppression,
         }
         for name, step in steps.items():
@@ -63,6 +62,8 @@ class Run:
                 self.rig.note(f"{name}: no time was left; try --only {name}")
                 continue
             sys.stderr.write(f"{name}\n")
+            if name == "suppression":
+                self.until += suppressions.prepare(self.rig.cache, quick=self.given.quick)
             options = {"rate": self.half_load()} if name == "latency" else {}
             self.figures += step(self.rig, quick=self.given.quick, **options)
 
@@ -96,7 +97,11 @@ def main(given: argparse.Namespace) -> None:
             run.go()
         finally:
             results = run.measured, run.figures, run.rig.notes
-            sys.stdout.write(report.text(*results))
+            tables = report.text(*results)
+            sys.stdout.write(tables)
+            page = given.out / "performance.md"
+            if page.exists():
+                page.write_text(report.updated(page.read_text(), tables))
             (given.out / "performance.json").write_text(report.as_json(*results))
             (given.out / "performance.svg").write_text(chart.svg(run.measured))
 

@@ -10,6 +10,7 @@ from typing import Any
 from tests.bench.figures import TARGETS, Figure, Target, written
 from tests.bench.loads import Rates
 
+START, END = "<!-- measured -->", "<!-- end of measured -->"
 COLUMNS = ("load", "figure", "measured", "must", "goal", "result")
 
 
@@ -78,9 +79,16 @@ def text(measured: Mapping[str, Rates], figures: Sequence[Figure], notes: Sequen
             list(rates_table(measured)),
         ),
         aligned(("load", "figure", "measured"), more),
+        described(machine()),
         *[f"Note: {note}" for note in notes],
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def updated(page: str, report: str) -> str:
+    """Return a page with what stands between its two marks replaced by a report."""
+    start, end = page.index(START) + len(START), page.index(END)
+    return f"{page[:start]}\n\n{report.rstrip()}\n\n{page[end:]}"
 
 
 def machine() -> dict[str, Any]:
@@ -97,6 +105,14 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load": os.getloadavg()[0],
     }
+
+
+def described(found: Mapping[str, Any]) -> str:
+    """Say in a sentence on what was measured."""
+    return (
+        f"Machine: {found['processors']} processors ({found['model']}), Linux {found['kernel']}, "
+        f"Python {found['python']}; load average {found['load']:.1f} at the end of the run."
+    )
 
 
 def as_json(measured: Mapping[str, Rates], figures: Sequence[Figure], notes: Sequence[str]) -> str:
