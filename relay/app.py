@@ -180,9 +180,8 @@ class Relay:
         known: Mapping[str, MailRoute],
     ) -> None:
         """Build all parts, and open the store. Raises StoreError and StartError."""
-        loop = asyncio.get_running_loop()
         self.settings = settings
-        self.clock = clock = loop.time
+        self.clock = clock = time.monotonic
         self._started = clock()
         self._upstream_settings = upstreams
         self.draining = False

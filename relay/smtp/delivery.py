@@ -15,6 +15,7 @@ from relay.events import UpstreamFault
 from relay.events import UpstreamReply as Replied
 from relay.reply import INTERMEDIATE, REFUSED, TABLE, Reply, UpstreamReply
 from relay.smtp.connect import HandshakeError
+from relay.smtp.dialect import GO, enhanced, fits, mail_line, rcpt_line
 from relay.smtp.upstream import Fault
 
 if TYPE_CHECKING:
@@ -23,14 +24,13 @@ if TYPE_CHECKING:
 
     from relay.events import Sink, Stage
     from relay.smtp.commands import Mail, Rcpt
-    from relay.smtp.upstream import Connection, Features
+    from relay.smtp.upstream import Connection
 
     AnyReply: TypeAlias = Reply | UpstreamReply
     Asked: TypeAlias = Callable[["Outcome"], None]
 
 _logger = logging.getLogger(__name__)
 
-_GO: Final = 354
 _DOT: Final = b".\r\n"
 
 
@@ -179,30 +179,16 @@ class Delivery:
         lines: list[bytes] = []
         self._kinds = kinds = []
         if not self._mail_accepted:
-            lines.append(self._mail_line(features))
-            lines += [_rcpt_line(rcpt, features) for rcpt in self._accepted]
+            lines.append(mail_line(self._mail, features))
+            lines += [rcpt_line(rcpt, features) for rcpt in self._accepted]
             kinds.append("mail")
             kinds += ["rcpt"] * len(self._accepted)
-        lines += [_rcpt_line(rcpt, features) for rcpt in self._rcpts]
+        lines += [rcpt_line(rcpt, features) for rcpt in self._rcpts]
         kinds += ["rcpt"] * len(self._rcpts)
         if self._with_data and (features.pipelining or not lines):
             lines.append(b"DATA\r\n")
             kinds.append("data")
         connection.exchange(lines, self._answered)
-
-    def _mail_line(self, features: Features) -> bytes:
-        """MAIL with the parameters that this upstream knows; others are left out (RFC 3461 5.2)."""
-        mail = self._mail
-        line = b"MAIL FROM:<%b>" % mail.path.encode()
-        if mail.size and features.size:
-            line += b" SIZE=%d" % mail.size
-        if mail.eight_bit and features.eight_bit:
-            line += b" BODY=8BITMIME"
-        if mail.smtputf8:
-            line += b" SMTPUTF8"
-        if mail.dsn and features.dsn:
-            line += mail.dsn
-        return line + b"\r\n"
 
     def _answered(self, got: list[UpstreamReply], fault: Fault | None) -> None:
         connection = self._ready()
@@ -215,15 +201,14 @@ class Delivery:
             return
         self._services.waited(kinds[-1], connection.took)
         connection.reused = True  # from here on it may have died while it waited for the client
-        odd = next((i for i, r in enumerate(got) if not _fits(kinds[i], r.code)), None)
-        if odd is not None:
-            connection.abort()
-            self._lost(kinds[odd], f"unexpected reply {got[odd].code}")
-            return
+        for kind, reply in zip(kinds, got, strict=True):
+            if not fits(kind, reply.code):
+                self._lost(kind, f"unexpected reply {reply.code}")
+                return
         at = 0
         if not self._mail_accepted:
             mail = got[0]
-            self._services.events.emit(Replied("mail", mail.code, "other", _enhanced(mail)))
+            self._services.events.emit(Replied("mail", mail.code, "other", enhanced(mail)))
             at = 1 + len(self._accepted)
             if mail.code >= REFUSED:
                 self._mail_refused(mail, got[-1] if kinds[-1] == "data" else None)
@@ -244,16 +229,16 @@ class Delivery:
         """Finish a group whose MAIL stands."""
         replies: list[AnyReply] = list(rcpts)
         if data is not None:
-            self._services.events.emit(Replied("data", data.code, "other", _enhanced(data)))
+            self._services.events.emit(Replied("data", data.code, "other", enhanced(data)))
         if not self._with_data:
             self._tell(Outcome(replies, None, ready=False))
         elif not self._accepted:
-            if data is not None and data.code == _GO:
+            if data is not None and data.code == GO:
                 self._lone_dot()
             self._tell(Outcome(replies, TABLE["NO_VALID_RECIPIENTS"], ready=False))
         elif data is None:  # no PIPELINING: DATA goes out once a recipient stands
             self._rest_with_data(replies)
-        elif data.code == _GO:
+        elif data.code == GO:
             self._content = True
             self._ready().send_content(self._final)
             self._tell(Outcome(replies, TABLE["START_MAIL"], ready=True))
@@ -276,7 +261,7 @@ class Delivery:
         if self._accepted:
             self._lost("mail", f"refused when said again: {mail}")
             return
-        if data is not None and data.code == _GO:
+        if data is not None and data.code == GO:
             self._lone_dot()
         replies: list[AnyReply] = [mail] * len(self._rcpts)
         answer = TABLE["NO_VALID_RECIPIENTS"] if self._with_data else None
@@ -342,10 +327,10 @@ class Delivery:
         stage: Stage = "body" if self._sent is None else "final"
         connection = self._ready()
         reply: AnyReply
-        if fault is None and _fits(stage, got[0].code):
+        if fault is None and fits(stage, got[0].code):
             reply = got[0]
             self._services.waited(stage, connection.took)
-            self._services.events.emit(Replied(stage, reply.code, "other", _enhanced(reply)))
+            self._services.events.emit(Replied(stage, reply.code, "other", enhanced(reply)))
         else:
             text = fault.text if fault is not None else f"unexpected reply {got[0].code}"
             self._services.events.emit(UpstreamFault(stage, self.upstream, text))
@@ -416,23 +401,3 @@ class Delivery:
         self._break(reply)
         if sent is not None:
             sent(reply)
-
-
-def _fits(stage: Stage, code: int) -> bool:
-    """Whether `code` is an answer that `stage` can have: RFC 5321 4.3.2."""
-    if stage == "data":
-        return code == _GO or code >= REFUSED
-    if stage == "body":
-        return code >= REFUSED  # 250 before the end would be a lie
-    return code < INTERMEDIATE or code >= REFUSED
-
-
-def _enhanced(reply: UpstreamReply) -> str:
-    return reply.enhanced if reply.code >= REFUSED else ""
-
-
-def _rcpt_line(rcpt: Rcpt, features: Features) -> bytes:
-    """RCPT, with NOTIFY and ORCPT where the upstream offers DSN (RFC 3461 5.2)."""
-    if rcpt.dsn and features.dsn:
-        return b"RCPT TO:<%b>%b\r\n" % (rcpt.path.encode(), rcpt.dsn)
-    return b"RCPT TO:<%b>\r\n" % rcpt.path.encode()

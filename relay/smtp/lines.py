@@ -22,6 +22,10 @@ class Input:
         """Return the number of unread octets."""
         return len(self._octets) - self._position
 
+    def __bool__(self) -> bool:
+        """Return whether anything is unread."""
+        return self._position < len(self._octets)
+
     def feed(self, octets: bytes) -> None:
         """Append what arrived."""
         if self._position < len(self._octets):
