@@ -1,4 +1,4 @@
-"""Two campaigns' relays under load, one with a good list and one with a bad one."""
+"""Two campaigns' relays under load: one with a good list, one with a bad list and a small pool."""
 
 import contextlib
 import itertools
@@ -43,6 +43,8 @@ class Watched(NamedTuple):
     """Relays by campaign, and the Prometheus that watches them."""
 
     relays: dict[str, Presend]
+    campaigns: dict[str, list["Campaign"]]
+    upstream: Upstream
     prometheus: Prometheus
 
 
@@ -65,7 +67,11 @@ class Campaign:
 
     def _run(self) -> None:
         while not self._stopped.wait(0.02):
-            with smtplib.SMTP("127.0.0.1", self._port, timeout=20) as session:
+            # Whatever went wrong, an application sends again later.
+            with (
+                contextlib.suppress(smtplib.SMTPException),
+                smtplib.SMTP("127.0.0.1", self._port, timeout=20) as session,
+            ):
                 for _ in range(20):
                     self._send(session)
                     if self._stopped.wait(0.02):
@@ -95,6 +101,7 @@ def watched(folder: Path, *, interval: str = "1s") -> Iterator[Watched]:
                 "PRESEND_UPSTREAM": upstream.url(),
                 "PRESEND_DNS_SERVERS": f"{address[0]}:{address[1]}",
                 "PRESEND_POLICY__ROLE_ACCOUNT": "observe",
+                "PRESEND_POOL__CONNECTIONS": "20" if campaign == GOOD else "1",
             }
             relays[campaign] = stack.enter_context(Presend(folder / campaign, settings))
         done = relays[BAD].command(
@@ -106,6 +113,10 @@ def watched(folder: Path, *, interval: str = "1s") -> Iterator[Watched]:
         prometheus = stack.enter_context(
             Prometheus(folder / "prometheus", ports, interval=interval)
         )
-        for campaign, bad in ((GOOD, 0), (BAD, 3)):
-            stack.callback(Campaign(relays[campaign].smtp_port, bad).stop)
-        yield Watched(relays, prometheus)
+        campaigns = {
+            GOOD: [Campaign(relays[GOOD].smtp_port, bad=0)],
+            BAD: [Campaign(relays[BAD].smtp_port, bad=3) for _ in range(3)],
+        }
+        for application in itertools.chain(*campaigns.values()):
+            stack.callback(application.stop)
+        yield Watched(relays, campaigns, upstream, prometheus)
