@@ -117,7 +117,9 @@ def _action(
     purpose: str,
     function: Callable[[argparse.Namespace, Store, float], int],
 ) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=purpose, description=f"{purpose.capitalize()}.")
+    parser = actions.add_parser(
+        name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
+    )
     parser.set_defaults(run=function)
     parser.add_argument(
         "--store", type=_type(check_store), help="sqlite:///PATH, instead of the configured store"

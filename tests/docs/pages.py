@@ -61,15 +61,19 @@ def anchors(page: Path) -> set[str]:
     return found
 
 
-def rows(page: Path, heading: str) -> list[dict[str, str]]:
+def rows(page: Path, heading: str, *, section: str = "") -> list[dict[str, str]]:
     r"""Return the rows of every table whose first column is headed `heading`, cells by column.
 
-    Backticks round a whole cell are taken off; `\|` is a bar.
+    `section` limits them to those under that heading. Backticks round a whole cell are taken off;
+    `\|` is a bar.
     """
     found: list[dict[str, str]] = []
     columns: list[str] = []
+    within = not section
     for _, line in prose(page):
-        if not line.startswith("|"):
+        if line.startswith("#"):
+            within = not section or line.lstrip("#").strip() == section
+        if not within or not line.startswith("|"):
             columns = []
             continue
         cells = [_plain(cell) for cell in _BETWEEN_CELLS.split(line.strip())[1:-1]]

@@ -25,6 +25,8 @@ def test_every_page_can_be_found_from_the_readme() -> None:
     waiting = [pages.ROOT / "README.md"]
     while waiting:
         page = waiting.pop()
+        if page.is_dir():
+            waiting.extend(page.glob("*.md"))
         if page in seen or page.suffix != ".md" or not page.is_file():
             continue
         seen.add(page)

@@ -27,6 +27,7 @@ def test_commands_give_what_the_page_shows(page: Path, tmp_path: Path) -> None:
     blocks = list(pages.transcripts(page))
     env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "PYTHONPATH": str(pages.ROOT)}
     env["PRESEND_STORE"] = f"sqlite://{tmp_path}/presend.db"
+    (tmp_path / ".venv").symlink_to(BIN.parent)
     if any(block.needs == "dev" for block in blocks):
         with demonstration_relay(tmp_path, env) as ports:
             run(blocks, tmp_path, env, ports)
