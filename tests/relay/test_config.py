@@ -253,6 +253,11 @@ def test_a_password_in_the_url_is_refused_and_not_shown(url: str) -> None:
     assert "ter2" not in said
 
 
+def test_a_secret_of_the_wrong_type_is_not_shown(written: Callable[[str], str]) -> None:
+    (said,) = problems(PRESEND_CONFIG=written("upstream_password = 12345"))
+    assert said.startswith("upstream_password = '**********': ")
+
+
 def test_secrets_from_files(tmp_path: Path, written: Callable[[str], str]) -> None:
     (tmp_path / "secret").write_text("s3cret \n")
     path = str(tmp_path / "secret")

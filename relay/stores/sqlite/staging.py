@@ -19,7 +19,7 @@ _BUCKETS: Final = 256
 _IN_MEMORY: Final = 65_536
 """Rows held before they are written out."""
 
-_KEY: Final = operator.itemgetter(0, 1)
+_KEY: Final = operator.itemgetter(0)
 
 
 class Staging:
