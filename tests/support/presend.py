@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 ROOT = Path(__file__).parents[2]
 _WAIT = 60.0  # seconds: a bound on failure, never a measure
+_SHOWN = 6000  # characters of the log in a failure's message
 _DEFAULTS = {
     "PRESEND_LISTEN": "127.0.0.1:0",
     "PRESEND_HTTP_LISTEN": "127.0.0.1:0",
@@ -115,7 +116,7 @@ class Presend:
                     _WAIT,
                 ):
                     break
-        message = f"{name} was never logged:\n" + self.log
+        message = f"{name} was never logged:\n" + self.log[-_SHOWN:]
         raise StartError(message)
 
     def command(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
@@ -176,7 +177,7 @@ class Presend:
             self.kill()
             raise
         if code not in {0, -signal.SIGKILL} or "Traceback" in self.log:
-            message = f"exit code {code}, log:\n{self.log}"
+            message = f"exit code {code}, log:\n{self.log[-_SHOWN:]}"
             raise AssertionError(message)
 
     def __enter__(self) -> Self:

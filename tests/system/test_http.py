@@ -99,7 +99,7 @@ def test_the_refusal_and_the_log_share_an_id(presend: Presend, client: Client) -
     reply = client.cmd("RCPT TO:<postmaster@example.com>")
     client.cmd("RSET")
     line = presend.wait_for_line(
-        lambda it: it.get("event") == "recipient" and str(it.get("message_id")) in reply.text
+        lambda it: it.get("event") == "recipient" and f"[{it.get('message_id')}]" in reply.text
     )
     assert (line["verdict"], line["reason"]) == ("reject", "role_account")
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import email.message
+import os
 import smtplib
 import socket
 import subprocess
@@ -210,6 +211,7 @@ def smtp_sink(directory: Path) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = [need.program("smtp-sink"), "-d", str(directory / "%M."), f"127.0.0.1:{port}", "100"]
+    words[1:1] = ["-u", "root"] if os.geteuid() == 0 else []  # as root it insists on being told
     with subprocess.Popen(words, cwd=directory, stderr=subprocess.DEVNULL) as process:
         try:
             eventually(lambda: _listening(port), "smtp-sink listens")

@@ -171,7 +171,7 @@ def test_the_upstream_goes_away_while_a_long_body_is_sent(
     client.pipeline(*envelope())
     client.send(stuffed(b"Subject: long\r\n\r\n" + b"line\r\n" * 1_000_000))
     reply = client.reply()
-    assert is_trouble(reply, "body"), reply
+    assert is_trouble(reply, *SAID[Stage.BODY]), reply
     works_again(client, upstream)
 
 
