@@ -1,0 +1,1 @@
+"""The commands beside `serve`: each reads its arguments, does its work, returns an exit code."""

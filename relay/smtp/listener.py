@@ -14,7 +14,8 @@ from relay.smtp.client import Client
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from relay.smtp.rules import Doorman, Rules
+    from relay.smtp.doorman import Doorman
+    from relay.smtp.rules import Rules
 
 _BACKLOG: Final = 1024
 

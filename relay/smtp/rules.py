@@ -1,22 +1,19 @@
-"""What all sessions of a relay share: limits, offers, and who is connected."""
+"""What all sessions of a relay share: limits and offers."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from relay import reply as replies
-from relay.reply import TABLE
 from relay.smtp.auth import MECHANISMS
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Awaitable, Callable, Sequence
 
-    from relay.reply import Reply
     from relay.smtp.auth import Credentials
-    from relay.smtp.client import Client
+    from relay.smtp.doorman import Doorman
     from relay.smtp.trace import Trace
     from relay.smtp.transaction import Services
     from validators.pipeline import Judgement
@@ -32,47 +29,8 @@ class Bounds(NamedTuple):
     bad_commands: int
 
 
-class Doorman:
-    """Who may come in, and who is in."""
-
-    __slots__ = ("_emptied", "_most", "_permits", "_refused", "draining", "inside")
-
-    def __init__(
-        self, permits: Callable[[str], bool], most: int, refused: Callable[[str], None]
-    ) -> None:
-        """`permits` tells of an IP address; `refused` counts a cause."""
-        self._permits = permits
-        self._most = most
-        self._refused = refused
-        self._emptied = asyncio.Event()
-        self.draining = False
-        self.inside: set[Client] = set()
-
-    def enter(self, client: Client, peer: str) -> Reply | None:
-        """Let `client` in, or return what to say instead of a greeting."""
-        if not self._permits(peer):
-            self._refused("client")
-            return TABLE["CLIENT_REFUSED"]
-        if self.draining:
-            self._refused("draining")
-            return TABLE["DRAINING"]
-        if len(self.inside) >= self._most:
-            self._refused("connections")
-            return TABLE["TOO_MANY_CONNECTIONS"]
-        self.inside.add(client)
-        return None
-
-    def leave(self, client: Client) -> None:
-        """Forget `client`, whether or not it was let in."""
-        self.inside.discard(client)
-        if not self.inside:
-            self._emptied.set()
-
-    async def emptied(self) -> None:
-        """Wait until nobody is in."""
-        while self.inside:
-            self._emptied.clear()
-            await self._emptied.wait()
+JudgeSender: TypeAlias = "Callable[[Sequence[str]], list[Judgement] | Awaitable[list[Judgement]]]"
+"""Judges senders: a list at once where all is known, else something to wait for."""
 
 
 class Rules:
@@ -100,7 +58,7 @@ class Rules:
         hostname: str,
         bounds: Bounds,
         services: Services,
-        judge_sender: Callable[[Sequence[str]], list[Judgement] | Awaitable[list[Judgement]]],
+        judge_sender: JudgeSender,
         doorman: Doorman,
         trace: Trace,
         clock: Callable[[], float],

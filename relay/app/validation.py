@@ -1,0 +1,103 @@
+"""The validators, put together from settings."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+from relay.app.errors import StartError
+from relay.stores import open_store
+from validators.address import SyntaxOptions
+from validators.checks.mx import MxCheck
+from validators.checks.role import RoleCheck
+from validators.checks.suppression import SuppressionCheck
+from validators.checks.syntax import Syntax
+from validators.dns import Resolver
+from validators.pipeline import Pipeline
+from validators.policy import Policy
+from validators.verdict import Action, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from relay.settings import Settings
+    from relay.stores import Store
+    from validators.mailroute import MailRoute
+    from validators.pipeline import Check
+
+
+class Validation(NamedTuple):
+    """The validators, put together from settings."""
+
+    pipeline: Pipeline
+    resolver: Resolver
+
+
+@contextlib.asynccontextmanager
+async def validation(settings: Settings, *, dns: bool = True) -> AsyncIterator[Validation]:
+    """The validators alone, with the store they read: for `presend check`.
+
+    Without `dns`, mail routes are not looked up. Raises StoreError.
+    """
+    store = open_store(settings.store, campaign=settings.campaign_id)
+    routes = resolver(settings, {}, None)
+    try:
+        yield Validation(recipient_pipeline(settings, store, routes if dns else None), routes)
+    finally:
+        await routes.aclose()
+        store.close()
+
+
+def resolver(
+    settings: Settings,
+    known: Mapping[str, MailRoute],
+    looked_up: Callable[[float], None] | None,
+) -> Resolver:
+    """Return the caching resolver; `known` are answers that need no DNS. Raises StartError."""
+    servers = [(server.host, server.port) for server in settings.dns_servers]
+    try:
+        return Resolver(
+            servers or None,
+            timeout=settings.dns.timeout,
+            max_queries=settings.dns.queries,
+            cache_size=settings.dns.cache,
+            known=known,
+            on_lookup=looked_up,
+        )
+    except ValueError as error:
+        message = f"PRESEND_DNS_SERVERS: {error}"
+        raise StartError(message) from error
+
+
+def recipient_pipeline(
+    settings: Settings,
+    store: Store,
+    resolver: Resolver | None,
+    on_failure: Callable[[str, Exception], None] | None = None,
+) -> Pipeline:
+    """Return what judges recipients; without `resolver`, mail routes are not looked up."""
+    actions = dict(settings.policy)
+    if settings.on_store_failure == "accept":
+        actions.setdefault(Reason.STORE_UNAVAILABLE, Action.OBSERVE)
+    checks: list[Check] = [RoleCheck(settings.role.allow), SuppressionCheck(store)]
+    if resolver is not None:
+        checks.append(MxCheck(resolver, settings.trusted_domains))
+    return Pipeline(Syntax(_syntax(settings)), checks, Policy(actions), on_failure)
+
+
+def sender_pipeline(settings: Settings, resolver: Resolver) -> Pipeline:
+    """Senders are refused for syntax and for a null MX (RFC 7505 4.2), and for nothing else."""
+    judged = {Reason.SYNTAX, Reason.NULL_MX}
+    policy = {reason: Action.REJECT if reason in judged else Action.OFF for reason in Reason}
+    options = SyntaxOptions(
+        allow_quoted_local=True, allow_domain_literal=settings.syntax.allow_domain_literal
+    )
+    checks: list[Check] = [MxCheck(resolver, settings.trusted_domains)]
+    return Pipeline(Syntax(options), checks, Policy(policy))
+
+
+def _syntax(settings: Settings) -> SyntaxOptions:
+    return SyntaxOptions(
+        allow_quoted_local=settings.syntax.allow_quoted_local,
+        allow_domain_literal=settings.syntax.allow_domain_literal,
+    )
