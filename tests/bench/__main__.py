@@ -52,7 +52,6 @@ class Run:
             self.load(load, len(chosen) - position)
         steps: dict[str, Callable[..., Iterator[Figure]]] = {
             **probes.PROBES,
-            "latency": probes.latency,
             "suppression": suppressions.suppression,
         }
         for name, step in steps.items():
