@@ -89,6 +89,8 @@ def parse(text: str, options: SyntaxOptions = DEFAULT) -> Address | Finding:
 
 def parse_domain(text: str) -> str:
     """Return the domain in lower-case A-labels; ValueError says what is wrong with it."""
+    if "@" in text:
+        raise ValueError("This is an address, not a domain.")
     found = parse(f"a@{text}")
     if isinstance(found, Finding):
         raise ValueError(found.detail)  # noqa: TRY004 the value is wrong, not its type

@@ -11,6 +11,8 @@ from validators.checks.syntax import Syntax
 from validators.policy import Policy
 from validators.verdict import ACCEPT, CLEAR, Action, Facts, Finding, Reason, Verdict
 
+__all__ = ["Check", "Facts", "Judgement", "Pipeline"]
+
 logger: Final = logging.getLogger(__name__)
 
 

@@ -160,7 +160,9 @@ async def test_a_check_that_crashes_defers_and_is_logged(
     failing: Callable[[BaseException], Callable[[Sequence[Address]], Facts | Awaitable[Facts]]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    line = pipeline(Says("role", info=ROLE), Does(failing(RuntimeError("oh"))), Says("dns", bob=NULL_MX))
+    line = pipeline(
+        Says("role", info=ROLE), Does(failing(RuntimeError("oh"))), Says("dns", bob=NULL_MX)
+    )
     info, ann, bob = await judged(line, "info", "ann", "bob")
     assert info.verdict == Reject(Reason.ROLE_ACCOUNT, "info")
     assert ann.verdict == Defer(Reason.CHECK_FAILED, "does")

@@ -1,0 +1,78 @@
+"""Odd DNS messages, octet by octet."""
+
+import pytest
+
+from validators.dns_wire import Failed, Missing, Mx, Type, WireError, answer, question
+
+ASKED = question("a.test", Type.MX, 7)
+END = len(ASKED) - 11
+
+
+def reply(*records: bytes, flags: bytes = b"\x81\x80", authorities: int = 0) -> bytes:
+    counts = b"\x00\x01\x00" + bytes([len(records) - authorities, 0, authorities, 0, 0])
+    return ASKED[:2] + flags + counts + ASKED[12:END] + b"".join(records)
+
+
+def record(data: bytes, kind: int = 15, owner: bytes = b"\xc0\x0c", ttl: int = 60) -> bytes:
+    head = kind.to_bytes(2, "big") + b"\x00\x01" + ttl.to_bytes(4, "big")
+    return owner + head + len(data).to_bytes(2, "big") + data
+
+
+def test_a_label_with_a_dot_is_no_two_labels() -> None:
+    said = answer(reply(record(b"\x00\x0a\x03a.b\x00")), ASKED)
+    assert said.values == (Mx(10, "a\\046b"),)  # type: ignore[union-attr]
+
+
+def test_a_ttl_with_the_top_bit_set_is_none() -> None:
+    assert answer(reply(record(b"\x00\x0a\x00", ttl=2**31)), ASKED).ttl == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        reply(record(b"\x00\x0a\xc0\x21")),  # a pointer to itself
+        reply(record(b"\x00\x0a\xc0\xff")),  # and to nowhere
+        reply(record(b"\x00\x0a\x40" + b"a" * 64 + b"\x00")),  # a label of 64
+        reply(record(b"\x00\x0a" + b"\x3f" + b"a" * 63 + (b"\x3f" + b"b" * 63) * 4 + b"\x00")),
+        reply(record(b"\x00\x0a\x05abc")),  # a name past the end
+        reply(record(b"")),
+        reply(record(b"\x00\x0a\x00"))[:-1],
+        reply()[:20],
+        reply(flags=b"\x01\x00"),  # a question, not a reply
+        b"\x00\x08" + reply()[2:],  # of another number
+        reply().replace(b"\x01a\x04test", b"\x01b\x04test"),  # to another question
+    ],
+)
+def test_what_is_no_reply(octets: bytes) -> None:
+    with pytest.raises(WireError):
+        answer(octets, ASKED)
+
+
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [(1, "FORMERR"), (2, "SERVFAIL"), (4, "NOTIMP"), (5, "REFUSED"), (9, "RCODE 9")],
+)
+def test_an_error_may_leave_the_question_out(code: int, detail: str) -> None:
+    flags = b"\x81" + bytes([0x80 | code])
+    assert answer(reply(flags=flags), ASKED) == Failed(detail)
+    assert answer(ASKED[:2] + flags + bytes(8), ASKED) == Failed(detail)
+
+
+def test_a_referral_is_no_absence() -> None:
+    referral = record(b"\x02ns\xc0\x0c", kind=2)
+    assert answer(reply(referral, authorities=1), ASKED) == Failed(
+        "a referral in place of an answer"
+    )
+    assert answer(reply(), ASKED) == Missing(exists=True, ttl=0)
+
+
+def test_case_makes_no_difference_in_the_question() -> None:
+    assert answer(reply().replace(b"test", b"TeSt"), ASKED) == Missing(exists=True, ttl=0)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a..b", "a b.test", "a" * 64 + ".test", ".".join(["a" * 60] * 5)]
+)
+def test_what_cannot_be_asked(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^"):
+        question(name, Type.A, 1)
