@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -133,14 +134,14 @@ def test_the_view_is_renewed_without_refresh_too(opened: Callable[[], SqliteStor
 
 def test_a_later_presends_file_is_refused(opened: Callable[[], SqliteStore], path: Path) -> None:
     opened().close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 2")
     with pytest.raises(StoreError, match=r"later presend.*Update presend"):
         opened()
 
 
 def test_another_programs_file_is_refused(opened: Callable[[], SqliteStore], path: Path) -> None:
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE moz_places (url)")
     before = path.read_bytes()
     with pytest.raises(StoreError, match="another program"):
@@ -192,13 +193,12 @@ def test_an_unknown_kind_of_store_is_refused() -> None:
 
 def test_a_file_that_another_process_writes(opened: Callable[[], SqliteStore], path: Path) -> None:
     store = opened()
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StoreError, match="being written by another process"):
-        store.add([entry("ann@example.com")])
-    other.execute("ROLLBACK")
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="being written by another process"):
+            store.add([entry("ann@example.com")])
+        other.execute("ROLLBACK")
     assert store.add([entry("ann@example.com")]) == 1
-    other.close()
 
 
 def test_a_full_disk_changes_nothing(opened: Callable[[], SqliteStore]) -> None:
@@ -269,6 +269,7 @@ def test_a_long_import_holds_no_view_back(opened: Callable[[], SqliteStore]) -> 
 
 IMPORTING = """
 import sys
+from contextlib import closing
 from pathlib import Path
 from relay.stores.sqlite import SqliteStore
 from tests.contracts.entries import entry

@@ -52,7 +52,8 @@ class Reader:
         if not self._kinds:
             return [None] * len(group)
         keys = [keys_for(address, self._kinds) for address in group]
-        rows = self._rows([single for several in keys for single in several], self._single)
+        flat = keys[0] if len(keys) == 1 else [single for several in keys for single in several]
+        rows = self._rows(flat, self._single)
         if not rows:
             return [None] * len(group)
         found = self._by_key(rows)
