@@ -104,7 +104,10 @@ def addresses(rows: int) -> list[Address]:
 
 
 def lookups(store_file: Path, rows: int) -> list[float]:
-    """Look recipients up one by one; returns the sorted seconds of each."""
+    """Look recipients up one by one, the file in memory; returns the sorted seconds of each."""
+    with store_file.open("rb") as file:
+        while file.read(1 << 24):
+            pass
     taken: list[float] = []
     with contextlib.closing(
         open_store(f"sqlite://{store_file.resolve()}", campaign="bench")
