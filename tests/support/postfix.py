@@ -96,14 +96,20 @@ class Postfix:
         self.folder = folder
         self.url = f"smtp+starttls://{CREDENTIALS[0]}@127.0.0.1:{port}"
 
-    def messages(self, count: int) -> list[bytes]:
-        """The messages delivered, once there are as many as expected; LF line ends."""
+    def messages(self, having: bytes, count: int = 1) -> list[bytes]:
+        """The messages delivered that hold this text, once there are `count`; LF line ends."""
+        found: list[bytes] = []
+
+        def all_there() -> bool:
+            found[:] = [it for it in self._delivered() if having in it]
+            return len(found) >= count
+
+        eventually(all_there, f"{count} messages delivered with {having!r}")
+        return found
+
+    def _delivered(self) -> list[bytes]:
         new = self.folder / "mail" / "all" / "new"
-        eventually(
-            lambda: new.is_dir() and len(list(new.iterdir())) >= count,
-            f"{count} messages delivered; the log:\n{self.log()}",
-        )
-        return [path.read_bytes() for path in sorted(new.iterdir())]
+        return [path.read_bytes() for path in new.iterdir()] if new.is_dir() else []
 
     def log(self) -> str:
         """What Postfix and Dovecot logged."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.presend import Start
+from tests.support.presend import Presend, Start
 from tests.support.upstream import Upstream
 from tests.support.wire import Client, envelope
 
@@ -20,6 +20,20 @@ def _many_files() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     yield
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(scope="module")
+def _impatient(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Presend]:
+    settings = {"PRESEND_UPSTREAM": _upstream.url(), "PRESEND_LIMITS__IDLE": "0.3"}
+    with Presend(tmp_path_factory.mktemp("impatient"), settings) as process:
+        yield process
+
+
+@pytest.fixture
+def impatient(_impatient: Presend, upstream: Upstream) -> Presend:
+    """A presend with which a client may be idle for 0.3 s, in front of `upstream`."""
+    assert upstream.port
+    return _impatient
 
 
 @pytest.mark.usefixtures("_many_files")
@@ -61,9 +75,8 @@ def test_a_place_that_was_left_is_free_again(start: Start, upstream: Upstream) -
     ],
     ids=["greeted", "mail", "rcpt", "data"],
 )
-def test_an_idle_client(start: Start, upstream: Upstream, before: list[str]) -> None:
-    presend = start(upstream, LIMITS__IDLE="0.3")
-    with Client.greeted(presend.smtp_port) as client:
+def test_an_idle_client(impatient: Presend, upstream: Upstream, before: list[str]) -> None:
+    with Client.greeted(impatient.smtp_port) as client:
         for command in before:
             client.cmd(command)
         reply = client.reply()
@@ -72,19 +85,17 @@ def test_an_idle_client(start: Start, upstream: Upstream, before: list[str]) -> 
     assert not upstream.received
 
 
-def test_a_client_that_never_greets(start: Start, upstream: Upstream) -> None:
-    presend = start(upstream, LIMITS__IDLE="0.3")
-    with Client(presend.smtp_port) as client:
+def test_a_client_that_never_greets(impatient: Presend) -> None:
+    with Client(impatient.smtp_port) as client:
         assert [client.reply().code for _ in range(2)] == [220, 421]
         assert client.at_end()
 
 
-def test_waiting_for_the_upstream_is_not_idling(start: Start, upstream: Upstream) -> None:
-    presend = start(upstream, LIMITS__IDLE="0.3")
+def test_waiting_for_the_upstream_is_not_idling(impatient: Presend, upstream: Upstream) -> None:
     upstream.gate.clear()
     with (
-        Client.greeted(presend.smtp_port) as waiting,
-        Client.greeted(presend.smtp_port) as idle,
+        Client.greeted(impatient.smtp_port) as waiting,
+        Client.greeted(impatient.smtp_port) as idle,
     ):
         waiting.pipeline(*envelope())
         waiting.send(b".\r\n")

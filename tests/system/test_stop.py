@@ -109,7 +109,7 @@ def campaign(
         pass
 
 
-@pytest.mark.parametrize("count", [1, 7, 50, 173])
+@pytest.mark.parametrize("count", [1, 40, 173])
 def test_sigkill_loses_nothing_that_was_answered(
     start: Start, upstream: Upstream, count: int
 ) -> None:

@@ -1,5 +1,6 @@
 """The suppression store while serve runs on it: changes, a full disk, a broken file."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -50,27 +51,16 @@ def test_a_suppression_takes_effect_while_serve_runs(start: Start, upstream: Ups
         until(client, "gone@example.com", 250)
 
 
-@pytest.mark.parametrize(
-    ("entry", "hit", "miss"),
-    [
-        ("@example.net", "ann@example.net", "ann@example.com"),
-        # printf 'ann@example.com' | sha256sum
-        ("sha256", "Ann@Example.com", "bob@example.com"),
-        ("md5", "ann@example.com", "bob@example.com"),
-    ],
-)
-def test_domains_and_hashes(
-    start: Start, upstream: Upstream, entry: str, hit: str, miss: str
-) -> None:
-    import hashlib
-
-    if entry in {"sha256", "md5"}:
-        entry = hashlib.new(entry, b"ann@example.com").hexdigest()
+def test_domains_and_hashes(start: Start, upstream: Upstream) -> None:
     presend = start(upstream)
-    ok(presend.command("suppress", "add", entry.removeprefix("@")))
+    sha256 = hashlib.sha256(b"ann@example.com").hexdigest()
+    md5 = hashlib.md5(b"bob@example.com").hexdigest()  # noqa: S324 - lists are traded so
+    for entry in ("example.net", sha256, md5):
+        ok(presend.command("suppress", "add", entry))
     with Client.greeted(presend.smtp_port) as client:
-        until(client, hit, 550)
-        assert verdict(client, miss) == 250
+        for hit in ("anyone@example.net", "Ann@Example.com", "bob@example.com"):
+            until(client, hit, 550)
+        assert verdict(client, "eve@example.com") == 250
 
 
 def test_another_campaigns_suppression_is_not_ours(start: Start, upstream: Upstream) -> None:
