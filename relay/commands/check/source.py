@@ -10,8 +10,8 @@ from typing import Final
 
 CHUNK: Final = 32_768
 """Octets read at once: some thousand addresses."""
-LONGEST: Final = 1 << 20
-"""Characters of a line, or of a CSV row: what is longer is no list of addresses."""
+LONGEST: Final = 65_536
+"""Characters of a line, or of a row of a CSV: what is longer is no list of addresses."""
 DELIMITERS: Final = ",;\t|"
 
 
@@ -81,50 +81,71 @@ class _Rows(_Lines):
         super().__init__()
         self._column = column
         self._place: int | None = None
-        self._delimiter = ","
-        self._open = ""
+        self._delimiter = ""
+        self._open: list[str] = []
+        """The lines so far of a row that goes on inside quotes."""
 
     def feed(self, text: str) -> Iterator[str]:
         """Yield the addresses of the rows that are complete."""
-        rows = []
-        for line in self._complete(text):
-            row = f"{self._open}\n{line}" if self._open else line
-            # inside quotes a row goes on in the next line
-            if row.count('"') % 2:
-                self._open = row
-                if len(row) > LONGEST:
-                    raise ListError(f"line {self._number}: a quote that is never closed")
-                continue
-            self._open = ""
-            if row.strip():
-                rows.append(row)
-        if rows and self._place is None:
-            self._begin(rows)
-        place = self._place or 0
-        for cells in csv.reader(rows, delimiter=self._delimiter):
-            address = cells[place].strip() if len(cells) > place else ""
-            if address:
-                yield address
+        lines = _Supply([*self._open, *self._complete(text)])
+        self._open = []
+        self._delimiter = self._delimiter or _delimiter(lines.lines)
+        if not self._delimiter:
+            return
+        begin = 0
+        for cells in csv.reader(lines, delimiter=self._delimiter):
+            if lines.ended:
+                self._keep(lines.lines[begin:])
+                return
+            begin = lines.given
+            if cells and (self._place is not None or not self._is_header(cells)):
+                place = self._place or 0
+                address = cells[place].strip() if len(cells) > place else ""
+                if address:
+                    yield address
 
     def close(self) -> None:
-        """Complain of a quote that is open, and of a list without rows."""
+        """Complain of a quote that is open."""
         if self._open:
-            raise ListError("the last line: a quote that is never closed")
+            raise ListError(f"before line {self._number}: a quote that is never closed")
 
-    def _begin(self, rows: list[str]) -> None:
-        """Find the column by the first row, and drop that if it is a header."""
-        self._delimiter = max(DELIMITERS, key=rows[0].count)
-        header = [cell.strip() for cell in next(csv.reader(rows[:1], delimiter=self._delimiter))]
+    def _keep(self, lines: list[str]) -> None:
+        self._open = lines
+        if sum(map(len, lines)) > LONGEST:
+            self.close()
+
+    def _is_header(self, cells: list[str]) -> bool:
+        """Find the column by the first row, and tell whether that is a header."""
+        header = [cell.strip() for cell in cells]
         names = [name.casefold() for name in header]
         if self._column.casefold() in names:
             self._place = names.index(self._column.casefold())
-            del rows[0]
-        elif self._column.isdecimal() and 0 < int(self._column) <= len(header):
+            return True
+        if self._column.isdecimal() and 0 < int(self._column) <= len(header):
             self._place = int(self._column) - 1
-            if "@" not in header[self._place]:
-                del rows[0]
-        else:
-            raise ListError(f"no column {self._column!r}; there are: {', '.join(header)}")
+            return "@" not in header[self._place]
+        raise ListError(f"no column {self._column!r}; there are: {', '.join(header)}")
+
+
+class _Supply:
+    """Lines for a csv.reader, which asks for one too many only inside an open quote."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
+        self.given = 0
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self.lines:
+            self.given += 1
+            yield line
+        self.ended = True
+
+
+def _delimiter(lines: list[str]) -> str:
+    """Return the delimiter of a CSV that begins with these lines; nothing if they are blank."""
+    first = next((line for line in lines if line.strip()), None)
+    return "" if first is None else max(DELIMITERS, key=first.count)
 
 
 def _decoder(first: bytes) -> codecs.IncrementalDecoder:
