@@ -97,16 +97,17 @@ class Resolver:
         `timeout` is the limit in seconds for one route in all, waiting for a free query included.
         A TTL is held within `min_ttl` and `max_ttl`, a negative answer (RFC 2308) for
         `negative_ttl` at most, and Unknown for `unknown_ttl`. `known` are fixed answers, asked
-        first. `on_lookup` is told the seconds each look-up took. `patient` is for lists: no more
-        look-ups than `max_queries` begin at once, and the time of one runs from its turn, so that
-        ten thousand new domains do not wait past their limit. ValueError for a server that is not
+        first. `on_lookup` is told the seconds each look-up took. `patient` is for lists: the
+        time of a look-up runs from its turn, `max_queries` at once, so that ten thousand new
+        domains do not wait past their limit; and Unknown holds as long as a negative answer, so
+        that a domain without an answer is waited for once. ValueError for a server that is not
         given by its address.
         """
         self._timeout = timeout
         self._min_ttl = min_ttl
         self._max_ttl = max_ttl
         self._negative_ttl = negative_ttl
-        self._unknown_ttl = unknown_ttl
+        self._unknown_ttl = negative_ttl if patient else unknown_ttl
         self._known = known
         self._clock = clock
         self._on_lookup = on_lookup

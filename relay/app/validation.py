@@ -40,7 +40,7 @@ async def validation(settings: Settings, *, dns: bool = True) -> AsyncIterator[V
     Without `dns`, mail routes are not looked up. Raises StoreError.
     """
     store = open_store(settings.store, campaign=settings.campaign_id)
-    routes = resolver(settings, {}, None)
+    routes = resolver(settings, {}, None, patient=True)
     try:
         yield Validation(recipient_pipeline(settings, store, routes if dns else None), routes)
     finally:
@@ -52,8 +52,13 @@ def resolver(
     settings: Settings,
     known: Mapping[str, MailRoute],
     looked_up: Callable[[float], None] | None,
+    *,
+    patient: bool = False,
 ) -> Resolver:
-    """Return the caching resolver; `known` are answers that need no DNS. Raises StartError."""
+    """Return the caching resolver; `known` are answers that need no DNS. Raises StartError.
+
+    `patient`: for a list of recipients rather than for a client that waits.
+    """
     servers = [(server.host, server.port) for server in settings.dns_servers]
     try:
         return Resolver(
@@ -63,6 +68,7 @@ def resolver(
             cache_size=settings.dns.cache,
             known=known,
             on_lookup=looked_up,
+            patient=patient,
         )
     except ValueError as error:
         message = f"PRESEND_DNS_SERVERS: {error}"

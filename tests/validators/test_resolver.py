@@ -121,6 +121,25 @@ async def test_the_wait_for_a_free_query_counts_towards_the_limit() -> None:
         await resolver.aclose()
 
 
+async def test_a_patient_resolver_gives_each_lookup_its_own_time(clock: Clock) -> None:
+    with silent() as address:
+        resolver = Resolver([address], timeout=0.02, max_queries=2, patient=True, clock=clock)
+        started = asyncio.get_running_loop().time()
+        routes = await resolver.mail_routes([f"d{n}.test" for n in range(6)])
+        assert set(routes.values()) == {Unknown("no answer within 0.02 s")}
+        assert asyncio.get_running_loop().time() - started >= 0.06
+        clock.now += 299
+        assert resolver.cached("d0.test") is not None
+        await resolver.aclose()
+
+
+async def test_a_patient_resolver_answers_more_than_fits_in_the_limit(server: Server) -> None:
+    resolver = Resolver([server], timeout=5, max_queries=1, patient=True)
+    routes = await resolver.mail_routes([f"d{n}.test" for n in range(100)])
+    assert set(routes.values()) == {NoDomain()}
+    await resolver.aclose()
+
+
 async def test_closing_leaves_no_flight_and_nobody_waiting() -> None:
     async with held() as server:
         resolver = Resolver([server.address])

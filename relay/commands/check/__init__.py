@@ -60,6 +60,9 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
     except ListError as error:
         print(f"presend: {args.file}: {error}", file=sys.stderr)
         return WRONG
+    except app.StartError as error:
+        print(f"presend: {error}", file=sys.stderr)
+        return WRONG
     print(tally.summary(time.perf_counter() - started), file=sys.stderr)
     return 0
 
