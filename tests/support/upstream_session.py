@@ -51,6 +51,7 @@ class Settings:
     plan: Plan = healthy
     extensions: tuple[str, ...] = EXTENSIONS
     lax: bool = False  # ends a message at \n.\n, \r.\r and the like, as vulnerable servers do
+    mechanisms: str = "PLAIN LOGIN"
     eager: bool = False  # says 354 though no recipient was accepted (RFC 2920 3.1)
     replies: dict[str, bytes] = field(default_factory=dict)  # RCPT address -> wire reply
 
@@ -197,7 +198,7 @@ class Session:
         if self._shared.tls is not None and not secure:
             offered.append("STARTTLS")
         if self._shared.credentials is not None:
-            offered.append("AUTH PLAIN LOGIN")
+            offered.append(f"AUTH {self._shared.settings.mechanisms}")
         lines = ["upstream.example", *(offered if line.upper().startswith("EHLO") else ())]
         last = len(lines) - 1
         usual = "".join(f"250{'-' if i < last else ' '}{it}\r\n" for i, it in enumerate(lines))

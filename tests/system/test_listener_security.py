@@ -1,12 +1,14 @@
 """Who may use the relay: STARTTLS and AUTH towards the application, and the client networks."""
 
 import base64
+import contextlib
 import socket
 from pathlib import Path
 
 import pytest
 
 from tests.support.certs import Certificates
+from tests.support.eventually import eventually
 from tests.support.presend import Presend, Start, command
 from tests.support.upstream import Upstream
 from tests.support.wire import Client
@@ -166,6 +168,47 @@ def test_auth_login_and_continuations(start: Start, upstream: Upstream) -> None:
             C: {plain()}
             S: 235 2.7.0 ...
         """)
+
+
+UNFINISHED = ["AUTH LOGIN", "AUTH PLAIN", "STARTTLS"]
+
+
+def unfinished(start: Start, upstream: Upstream, certs: Certificates, **settings: str) -> Presend:
+    """A presend with dialogues to leave unfinished."""
+    account = {"AUTH__USERNAME": USER, "AUTH__PASSWORD": PASSWORD}
+    return with_tls(start, upstream, certs, **account, **settings)
+
+
+def test_an_unfinished_dialogue_is_idling(
+    start: Start, upstream: Upstream, certificates: Certificates
+) -> None:
+    presend = unfinished(start, upstream, certificates, LIMITS__IDLE="0.3")
+    for line in UNFINISHED[:2]:  # a TLS handshake has its own, fixed bound
+        with Client.greeted(presend.smtp_port) as client:
+            assert client.cmd(line).code == 334
+            assert str(client.reply()).startswith("421 4.4.2 ")
+            assert client.at_end()
+
+
+def test_a_client_that_leaves_an_unfinished_dialogue(
+    start: Start, upstream: Upstream, certificates: Certificates
+) -> None:
+    presend = unfinished(start, upstream, certificates)
+    for line in UNFINISHED:
+        with Client.greeted(presend.smtp_port) as client:
+            client.cmd(line)
+    eventually(lambda: presend.metric("presend_sessions") == 0, "no session is left")
+
+
+def test_sigterm_does_not_wait_for_an_unfinished_dialogue(
+    start: Start, upstream: Upstream, certificates: Certificates
+) -> None:
+    presend = unfinished(start, upstream, certificates, GRACE="3600")
+    with contextlib.ExitStack() as stack:
+        for line in UNFINISHED:
+            stack.enter_context(Client.greeted(presend.smtp_port)).cmd(line)
+        presend.sigterm()
+        assert presend.wait() == 0
 
 
 def test_guessing_passwords_ends_the_session(start: Start, upstream: Upstream) -> None:

@@ -33,6 +33,15 @@ def test_starttls_and_auth(secure_presend: Presend, secure_upstream: Upstream) -
     assert secure_upstream.commands[0] == "EHLO relay.example"
 
 
+def test_an_upstream_that_knows_only_auth_login(
+    secure_presend: Presend, secure_upstream: Upstream
+) -> None:
+    secure_upstream.settings.mechanisms = "LOGIN"
+    with Client.greeted(secure_presend.smtp_port) as client:
+        assert client.transact().code == 250
+    assert any(line.startswith("AUTH LOGIN") for line in secure_upstream.commands)
+
+
 def test_smtps(start: Start, certificates: Certificates) -> None:
     with Upstream(tls=certificates.server(), implicit_tls=True, credentials=CREDENTIALS) as server:
         presend = start_for(start, server, certificates)
