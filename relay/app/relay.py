@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
 import importlib.metadata
 import logging
@@ -37,6 +39,7 @@ _logger = logging.getLogger(__name__)
 VERSION: Final = importlib.metadata.version("presend")
 _FLUSH: Final = 0.1  # seconds between two writes of the event log
 _TICK: Final = 0.25  # seconds between two looks at deadlines and at the store
+_LAST_SCRAPE: Final = 15.0  # seconds for Prometheus to learn that transactions were cut short
 _GOODBYE: Final = 2.0  # seconds for QUIT at the upstream, and for the last log lines
 
 
@@ -212,8 +215,15 @@ class Relay:
         """Let transactions in flight finish, then close everything in order."""
         self.draining = True
         _logger.info("Draining: transactions have %g s to finish", self.settings.grace)
-        await self.listener.drain(self.settings.grace, self.metrics.drain_cut)
+        cut = await self.listener.drain(self.settings.grace)
+        for _ in range(cut):
+            self.metrics.drain_cut()
         await self.pools.close(_GOODBYE)
+        if cut:
+            _logger.warning("Cut %d transactions short: PRESEND_GRACE was too short for them", cut)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_SCRAPE):
+                    await self.http.metrics_read()
         await self.http.stop()
         await self.close()
 

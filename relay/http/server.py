@@ -66,6 +66,7 @@ class HttpServer:
         self._status = status
         self._connections = connections
         self._servers: list[asyncio.Server] = []
+        self._read = asyncio.Event()
         application = web.Application(middlewares=[_guard])
         application.on_response_prepare.append(_add_headers)
         application.router.add_get("/", self._page)
@@ -109,6 +110,11 @@ class HttpServer:
                     where = Endpoint(host, endpoint.port)
                     raise ListenError(f"cannot listen on {where}: {_reason(error)}") from error
 
+    async def metrics_read(self) -> None:
+        """Wait until the metrics as they are now have been read once."""
+        self._read.clear()
+        await self._read.wait()
+
     async def stop(self) -> None:
         """Stop listening and close every connection, after the response under way."""
         for server in self._servers:
@@ -133,6 +139,7 @@ class HttpServer:
         # /proc lists every open descriptor: too slow for the loop when there are thousands.
         figures = await asyncio.to_thread(process_figures)
         body, content_type = self._metrics.render(request.headers.get("Accept", ""), figures)
+        self._read.set()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _livez(self, _: web.Request) -> web.Response:

@@ -86,7 +86,7 @@ class Client(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Let a client that only stopped sending still read the reply that is due."""
         self._eof = True
-        return self._session is not None and self._session.busy and not self.tls
+        return self._session is not None and not self._session.listening and not self.tls
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is over
         """End what was under way: an unfinished message stays unfinished."""
@@ -136,7 +136,8 @@ class Client(asyncio.Protocol):
     def caught_up(self) -> None:
         """Read on after a wait; close behind a client that had stopped sending."""
         self._last = self._rules.clock()
-        self._release(_AHEAD)
+        if self._holds:
+            self._release(_AHEAD)
         if self._eof and self._session is not None and not self._session.busy:
             self.close()
 
@@ -151,11 +152,17 @@ class Client(asyncio.Protocol):
             return
         try:
             upgraded = await asyncio.get_running_loop().start_tls(
-                transport, self, context, server_side=True, ssl_handshake_timeout=_HANDSHAKE
+                transport,
+                self,
+                context,
+                server_side=True,
+                ssl_handshake_timeout=min(_HANDSHAKE, self._rules.bounds.idle),
             )
         except (OSError, TimeoutError) as error:
             _logger.warning("TLS handshake with client %s failed: %s", self.peer, error)
-            self.cut()
+            transport.abort()
+            if self._transport is not None:  # its loss was told to TLS, not to us
+                self.connection_lost(None)
             return
         if upgraded is None or self._transport is None:
             return

@@ -56,7 +56,16 @@ class Wire(Protocol):
 class Conversation:
     """Input, output and waits of one client; what commands mean is a subclass's business."""
 
-    __slots__ = ("_bad", "_input", "_out", "_rules", "_running", "_wire", "busy")
+    __slots__ = (
+        "_bad",
+        "_expects_content",
+        "_input",
+        "_out",
+        "_rules",
+        "_running",
+        "_wire",
+        "busy",
+    )
 
     def __init__(self, rules: Rules, wire: Wire) -> None:
         """`rules` are what all sessions share."""
@@ -66,14 +75,14 @@ class Conversation:
         self._input = Input()
         self._out: list[bytes] = []
         self._bad = 0
-        self._running = False
+        self._running = self._expects_content = False
 
     def carry_out(self, line: bytes) -> None:
         """Carry out one command line, without its CRLF; may raise BadCommand."""
         raise NotImplementedError
 
-    def take_content(self) -> bool:
-        """Read content, if that is what comes next; false where a command comes."""
+    def take_content(self) -> None:
+        """Read content, which comes next as `_expects_content` says."""
         raise NotImplementedError
 
     def end(self) -> None:
@@ -107,7 +116,9 @@ class Conversation:
         self._running = True
         try:
             while self._input and not self.busy and not self._wire.closing:
-                if not self.take_content() and not self._take_command():
+                if self._expects_content:
+                    self.take_content()
+                elif not self._take_command():
                     break
         except Exception:
             _logger.exception("A session failed")

@@ -12,7 +12,7 @@ from relay.endpoints import Endpoint
 from relay.smtp.client import Client
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from relay.smtp.doorman import Doorman
     from relay.smtp.rules import Rules
@@ -70,10 +70,10 @@ class Listener:
         for client in tuple(self._doorman.inside):
             client.tick(now)
 
-    async def drain(self, grace: float, cut: Callable[[], None]) -> None:
-        """Accept no one, let transactions end within `grace` seconds, then `cut` what is left.
+    async def drain(self, grace: float) -> int:
+        """Accept no one, and let transactions end within `grace` seconds.
 
-        `cut` is called once for each transaction that did not end.
+        Return the number of those that did not, and were cut short.
         """
         self._doorman.draining = True
         await self.close()
@@ -82,10 +82,11 @@ class Listener:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._doorman.emptied()
-        for client in tuple(self._doorman.inside):
-            if client.busy:
-                cut()
+        left = tuple(self._doorman.inside)
+        cut = sum(client.busy for client in left)
+        for client in left:
             client.cut()
+        return cut
 
     async def close(self) -> None:
         """Stop listening."""

@@ -123,6 +123,7 @@ class Session(Conversation):
         """End the transaction: RSET, EHLO, QUIT, or the client is gone."""
         tx, self._tx = self._tx, None
         self._chunks = self._reception = None
+        self._expects_content = False
         if self._state is not State.NEW:
             self._state = State.READY
         if tx is not None:
@@ -204,7 +205,9 @@ class Session(Conversation):
     def _rcpt(self, rest: bytes) -> None:
         group = [self._recipient(rest)]
         read = self._input
-        while read.next_is(b"RCPT "):  # what arrived with it, up to the first that is not good
+        while read and read.next_is(
+            b"RCPT "
+        ):  # what arrived with it, up to the first that is not good
             mark = read.mark()
             try:
                 line = read.line()
@@ -213,7 +216,7 @@ class Session(Conversation):
             except BadCommand:
                 read.back(mark)
                 break
-        data = read.next_is(b"DATA\r\n")
+        data = bool(read) and read.next_is(b"DATA\r\n")
         if data:
             read.line()
         self._ask(group, data=data)
@@ -253,7 +256,7 @@ class Session(Conversation):
         octets, last = commands.parse_bdat(rest)
         if self._chunks is not None:
             self._chunks.expect(octets, last=last)
-            self._state = State.MAIL
+            self._expects_content = True
             self.take_content()
             return
         chunks = ChunkScanner(self._rules.bounds.message_size)
@@ -282,6 +285,7 @@ class Session(Conversation):
         chunks.fault = reply
         chunks.expect(octets, last=True)
         self._reception = Reception(self._tx, chunks, b"", self._rules.bounds.message_size)
+        self._expects_content = True
 
     def _rset(self, _rest: bytes) -> None:
         self.end()
@@ -345,29 +349,29 @@ class Session(Conversation):
         tx = self._transaction
         head = self._greeting.received(tx.id, utf8=self._utf8)
         self._reception = Reception(tx, scanner, head, self._rules.bounds.message_size)
+        self._expects_content = True
 
-    def take_content(self) -> bool:
+    def take_content(self) -> None:
         """Pass on what has arrived, up to the end of the message or of the chunk."""
         reception = self._reception
-        if reception is None or self._state is State.CHUNKS:
-            return False
+        assert reception is not None  # noqa: S101 - content is expected
         rest = reception.feed(self._input.take())
         if rest is None:
             if reception.endless:
                 self.hang_up(TABLE["TOO_LARGE"])
-            return True
+            return
         self._input.feed(rest)
         fault = reception.fault
         if not reception.last:
             self._say(fault or TABLE["CHUNK_OK"])
             self._state = State.CHUNKS
+            self._expects_content = False
         elif fault is not None:
             self._say(fault)
             self.end()
         else:
             self._wait()
             reception.end(self._sent)
-        return True
 
     def _sent(self, reply: AnyReply) -> None:
         self._bad = 0
