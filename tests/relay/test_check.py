@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from relay.commands.check import add_arguments, run
+from relay.commands.check.report import line
 from relay.commands.check.source import CHUNK, LONGEST
 from relay.config import Settings
+from validators.pipeline import Judgement
+from validators.verdict import ACCEPT
 
 pytestmark = pytest.mark.may_block("a command may wait for the file it reads")
 
@@ -122,6 +125,13 @@ def test_any_address_is_json(
     out = capsys.readouterr().out
     assert out.isascii()
     assert json.loads(out.splitlines()[1])["address"] == address.strip()
+
+
+@pytest.mark.parametrize("text", ["a\\b", 'a"b', "a\x00b", "a\x7fb", "a\ud800b", "\u00e9", ""])
+def test_what_is_let_through_is_json_too(text: str) -> None:
+    accepted = line(Judgement(text, None, ACCEPT))
+    assert accepted.isascii()
+    assert json.loads(accepted)["address"] == text
 
 
 @pytest.mark.parametrize("column", ["mail", "MAIL", "2"])

@@ -148,6 +148,11 @@ def test_a_local_part_beyond_ascii_needs_smtputf8_and_is_nfc() -> None:
     assert found.wire == found.text
 
 
+def test_lower_case_is_composed_again() -> None:
+    # J with caron has no code point of its own, j with caron has
+    assert valid("J\u030cosef@example.com").canonical == "\u01f0osef@example.com"
+
+
 def test_the_wire_form_needs_smtputf8_only_for_the_local_part() -> None:
     assert valid("John@Example.com").wire == "John@Example.com"
     assert valid("John@b\u00fccher.example").wire == "John@xn--bcher-kva.example"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from validators.dns_wire import Failed, Missing, Mx, Type, WireError, answer, question
+from validators.dns_wire import Alias, Failed, Missing, Mx, Type, WireError, answer, question
 
 ASKED = question("a.test", Type.MX, 7)
 END = len(ASKED) - 11
@@ -30,7 +30,8 @@ def test_a_ttl_with_the_top_bit_set_is_none() -> None:
 @pytest.mark.parametrize(
     "octets",
     [
-        reply(record(b"\x00\x0a\xc0\x21")),  # a pointer to itself
+        reply(record(b"\x00\x0a\xc0\x26")),  # a pointer to itself
+        reply(record(b"\x00\x0a\x01a\xc0\x26")),  # and round in a circle
         reply(record(b"\x00\x0a\xc0\xff")),  # and to nowhere
         reply(record(b"\x00\x0a\x40" + b"a" * 64 + b"\x00")),  # a label of 64
         reply(record(b"\x00\x0a" + b"\x3f" + b"a" * 63 + (b"\x3f" + b"b" * 63) * 4 + b"\x00")),
@@ -76,3 +77,9 @@ def test_case_makes_no_difference_in_the_question() -> None:
 def test_what_cannot_be_asked(name: str) -> None:
     with pytest.raises(ValueError, match=r"^"):
         question(name, Type.A, 1)
+
+
+def test_an_alias_without_its_target_is_no_absence() -> None:
+    alias = record(b"\x01b\xc0\x0e", kind=5)
+    assert answer(reply(alias), ASKED) == Alias("b.test")
+    assert answer(reply(alias, flags=b"\x81\x83"), ASKED) == Missing(exists=False, ttl=0)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.support.dns import held, reply_to, silent
-from validators.dns_wire import Failed, Found, Missing, Mx, Type
+from validators.dns_wire import ALIAS_LIMIT, Failed, Found, Missing, Mx, Type
 from validators.nameserver import Nameservers, Server
 
 NO_ONE = ("127.0.0.1", 1)
@@ -71,6 +71,23 @@ async def test_if_all_fail_the_last_failure_is_told(server: Server) -> None:
         "SERVFAIL for MX of x.broken.test",
     )
     assert await asking().ask("x.test", Type.MX) == Failed("no name server is configured")
+
+
+async def test_the_target_of_an_alias_is_asked_for_if_the_answer_lacks_it() -> None:
+    async with held() as server:
+        task = asyncio.ensure_future(asking(server.address).ask("x.test", Type.MX))
+        await server.answer("x.test. 60 CNAME y.test.")
+        await server.answer("y.test. 60 MX 10 mx.y.test.")
+        assert await task == Found((Mx(10, "mx.y.test"),), 60)
+        assert server.asked == ["x.test. IN MX", "y.test. IN MX"]
+
+
+async def test_aliases_without_end_are_no_answer() -> None:
+    async with held() as server:
+        task = asyncio.ensure_future(asking(server.address).ask("x0.test", Type.MX))
+        for n in range(ALIAS_LIMIT):
+            await server.answer(f"x{n}.test. 60 CNAME x{n + 1}.test.")
+        assert await task == Failed("chain of aliases without end at x0.test")
 
 
 async def test_forged_and_broken_replies_are_passed_over() -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from tests.support.dns import held, silent
 from validators.dns import Hosts, MailRoute, NoDomain, NullMx, Resolver, Stats, Unknown
-from validators.nameserver import Server
+from validators.dns_wire import Answer, Type
+from validators.nameserver import Nameservers, Server
 
 
 class Clock:
@@ -84,6 +85,33 @@ async def test_a_mail_host_is_looked_up_once_for_all_its_domains() -> None:
         assert set((await task).values()) == {Hosts(("mx.test",))}
         assert sorted(server.asked) == ["a.test. IN MX", "b.test. IN MX", "mx.test. IN A"]
         await resolver.aclose()
+
+
+async def test_aaaa_is_asked_only_where_a_leaves_it_open(server: Server) -> None:
+    asked: list[str] = []
+
+    class Counted(Nameservers):
+        async def ask(self, name: str, kind: Type) -> Answer:
+            """Count the question."""
+            asked.append(f"{kind.name} {name}")
+            return await super().ask(name, kind)
+
+    resolver = Resolver([server])
+    resolver._nameservers = Counted([server], max_queries=8)
+    for domain in ("good.test", "gone.test", "v6.test"):
+        await resolver.mail_route(domain)
+    assert asked == [
+        "MX good.test",
+        "A mx.good.test",
+        "MX gone.test",
+        "A mx.gone.test",  # NXDOMAIN holds for every type (RFC 8020)
+        "A other.gone.test",
+        "AAAA other.gone.test",
+        "MX v6.test",
+        "A mx.v6.test",
+        "AAAA mx.v6.test",
+    ]
+    await resolver.aclose()
 
 
 async def test_one_flight_serves_all_who_wait_and_outlives_a_cancelled_one() -> None:
