@@ -32,13 +32,13 @@ class Client(asyncio.Protocol):
     """One connection from the application."""
 
     __slots__ = (
-        "_closing",
         "_eof",
         "_holds",
         "_last",
         "_rules",
         "_session",
         "_transport",
+        "closing",
         "loopback",
         "peer",
         "tls",
@@ -52,7 +52,7 @@ class Client(asyncio.Protocol):
         self._rules = rules
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
-        self._closing = self._eof = False
+        self.closing = self._eof = False
         self._holds = 0
         self._last = 0.0
 
@@ -77,7 +77,7 @@ class Client(asyncio.Protocol):
         """Hand octets to the session; hold the client back while it is too far ahead."""
         self._last = self._rules.clock()
         session = self._session
-        if self._closing or session is None:
+        if self.closing or session is None:
             return
         session.receive(data)
         if session.backlog > _FULL:
@@ -90,7 +90,7 @@ class Client(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is over
         """End what was under way: an unfinished message stays unfinished."""
-        self._closing = True
+        self.closing = True
         self._transport = None
         self._rules.doorman.leave(self)
         if self._session is not None:
@@ -117,11 +117,6 @@ class Client(asyncio.Protocol):
 
     # The session's calls
 
-    @property
-    def closing(self) -> bool:
-        """Whether nothing more will be read."""
-        return self._closing
-
     def write(self, octets: bytes) -> None:
         """Send replies."""
         if self._transport is not None:
@@ -129,7 +124,7 @@ class Client(asyncio.Protocol):
 
     def close(self) -> None:
         """Close once everything written has been sent."""
-        self._closing = True
+        self.closing = True
         if self._transport is not None:
             self._transport.close()
 
@@ -179,19 +174,19 @@ class Client(asyncio.Protocol):
         silent = session is None or session.listening
         if not silent or now - self._last < self._rules.bounds.idle:
             return
-        if self._closing or session is None:
+        if self.closing or session is None:
             self.cut()  # told to close long ago, and does not read
         else:
             session.hang_up(TABLE["IDLE"])
 
     def drain(self) -> None:
         """Close now if nothing is under way, else when it has ended."""
-        if self._session is not None and not self._closing:
+        if self._session is not None and not self.closing:
             self._session.drain()
 
     def cut(self) -> None:
         """Close at once."""
-        self._closing = True
+        self.closing = True
         if self._transport is not None:
             self._transport.abort()
 

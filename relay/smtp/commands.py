@@ -52,12 +52,6 @@ class Rcpt(NamedTuple):
     dsn: bytes
 
 
-def split(line: bytes) -> tuple[bytes, bytes]:
-    """Return the verb in upper case and the rest of `line`, which comes without CRLF."""
-    verb, _, rest = line.partition(b" ")
-    return verb.upper(), rest
-
-
 def parse_mail(rest: bytes) -> Mail:
     """Parse what follows "MAIL ".
 
@@ -126,7 +120,7 @@ def parse_bdat(rest: bytes) -> tuple[int, bool]:
 def _path(rest: bytes, keyword: bytes) -> tuple[str, bytes]:
     """Return the path without brackets and source route, and the parameters after it."""
     n = len(keyword)
-    if rest[:n].upper() != keyword:
+    if rest[:n] != keyword and rest[:n].upper() != keyword:
         raise BadCommand(TABLE["BAD_ARGUMENT"])
     start = n + 1
     if rest[n:start] != b"<":
@@ -134,14 +128,16 @@ def _path(rest: bytes, keyword: bytes) -> tuple[str, bytes]:
         if rest[n:start] != b"<":
             raise BadCommand(TABLE["BAD_ARGUMENT"])
     end = rest.find(b">", start)
-    if b'"' in rest[start:end]:
+    path = rest[start:end]
+    if b'"' in path:
         end = _end_of_quoted(rest, start)
+        path = rest[start:end]
     if end < 0:
         raise BadCommand(TABLE["BAD_ARGUMENT"])
-    path, params = rest[start:end], rest[end + 1 :]
+    params = rest[end + 1 :]
     if params and not params.startswith(b" "):
         raise BadCommand(TABLE["BAD_ARGUMENT"])
-    if path.startswith(b"@"):  # source route: accepted and ignored (RFC 5321 4.1.1.3, app. C)
+    if path[:1] == b"@":  # source route: accepted and ignored (RFC 5321 4.1.1.3, app. C)
         _, colon, after = path.partition(b":")
         path = after if colon else path
     try:

@@ -29,10 +29,8 @@ class Wire(Protocol):
     peer: str
     tls: bool
     loopback: bool
-
-    @property
-    def closing(self) -> bool:
-        """Whether nothing more will be read."""
+    closing: bool
+    """Whether nothing more will be read."""
 
     def write(self, octets: bytes) -> None:
         """Send replies."""
@@ -54,10 +52,14 @@ class Wire(Protocol):
 
 
 class Conversation:
-    """Input, output and waits of one client; what commands mean is a subclass's business."""
+    """Input, output and waits of one client; what commands mean is a subclass's business.
+
+    While `busy` is set, something is waited for and nothing more is read, until `_go_on`.
+    """
 
     __slots__ = (
         "_bad",
+        "_draining",
         "_expects_content",
         "_input",
         "_out",
@@ -75,7 +77,7 @@ class Conversation:
         self._input = Input()
         self._out: list[bytes] = []
         self._bad = 0
-        self._running = self._expects_content = False
+        self._draining = self._running = self._expects_content = False
 
     def carry_out(self, line: bytes) -> None:
         """Carry out one command line, without its CRLF; may raise BadCommand."""
@@ -89,9 +91,10 @@ class Conversation:
         """End what is under way: no more will come of it."""
         raise NotImplementedError
 
-    def may_go_on(self) -> bool:
-        """Whether to read on after a wait; false once it has been hung up."""
-        return True
+    @property
+    def in_transaction(self) -> bool:
+        """Whether something would be cut short if the conversation ended now."""
+        raise NotImplementedError
 
     @property
     def backlog(self) -> int:
@@ -104,6 +107,12 @@ class Conversation:
         if not self.busy:
             self._run()
 
+    def drain(self) -> None:
+        """Say goodbye now if nothing is under way, else when it has ended."""
+        self._draining = True
+        if not self.in_transaction:
+            self.hang_up(TABLE["DRAINING"])
+
     def hang_up(self, reply: Reply) -> None:
         """Say `reply` as the last word."""
         self._say(reply)
@@ -115,10 +124,13 @@ class Conversation:
         """Work through the input until it is read or something has to be waited for."""
         self._running = True
         try:
-            while self._input and not self.busy and not self._wire.closing:
-                if self._expects_content:
+            while not self.busy and not self._wire.closing:
+                if not self._expects_content:
+                    if not self._take_command():
+                        break
+                elif self._input:
                     self.take_content()
-                elif not self._take_command():
+                else:
                     break
         except Exception:
             _logger.exception("A session failed")
@@ -152,14 +164,13 @@ class Conversation:
         self.hang_up(TABLE["TOO_MANY_BAD_COMMANDS"])
         return True
 
-    def _wait(self) -> None:
-        """Read nothing more until `_go_on`."""
-        self.busy = True
-
     def _go_on(self) -> None:
-        """Take up reading after a wait, unless the wait was none and `_run` is still at it."""
+        """Take up reading after `busy`, unless there was no wait and `_run` is still at it."""
         self.busy = False
-        if self._running or not self.may_go_on():
+        if self._running:
+            return
+        if self._draining and not self.in_transaction:
+            self.hang_up(TABLE["DRAINING"])
             return
         self._run()
         if not self.busy:

@@ -85,7 +85,6 @@ class Delivery:
     """One message on its way to the upstream."""
 
     __slots__ = (
-        "_accepted",
         "_asked",
         "_connection",
         "_content",
@@ -99,6 +98,7 @@ class Delivery:
         "_sent",
         "_services",
         "_with_data",
+        "accepted",
         "broken",
         "upstream",
     )
@@ -112,7 +112,8 @@ class Delivery:
         self._flow = flow
         self._connection: Connection | None = None
         self._mail_accepted = False
-        self._accepted: list[Rcpt] = []
+        self.accepted: list[Rcpt] = []
+        """Recipients the upstream has taken."""
         self._rcpts: Sequence[Rcpt] = ()
         self._with_data = False
         self._kinds: list[Stage] = []
@@ -120,11 +121,6 @@ class Delivery:
         self._content = False
         self._over: AnyReply | None = None
         self._sent: Callable[[AnyReply], None] | None = None
-
-    @property
-    def accepted(self) -> int:
-        """Recipients the upstream has taken."""
-        return len(self._accepted)
 
     # MAIL, RCPT, DATA
 
@@ -180,9 +176,9 @@ class Delivery:
         self._kinds = kinds = []
         if not self._mail_accepted:
             lines.append(mail_line(self._mail, features))
-            lines += [rcpt_line(rcpt, features) for rcpt in self._accepted]
+            lines += [rcpt_line(rcpt, features) for rcpt in self.accepted]
             kinds.append("mail")
-            kinds += ["rcpt"] * len(self._accepted)
+            kinds += ["rcpt"] * len(self.accepted)
         lines += [rcpt_line(rcpt, features) for rcpt in self._rcpts]
         kinds += ["rcpt"] * len(self._rcpts)
         if self._with_data and (features.pipelining or not lines):
@@ -209,7 +205,7 @@ class Delivery:
         if not self._mail_accepted:
             mail = got[0]
             self._services.events.emit(Replied("mail", mail.code, "other", enhanced(mail)))
-            at = 1 + len(self._accepted)
+            at = 1 + len(self.accepted)
             if mail.code >= REFUSED:
                 self._mail_refused(mail, got[-1] if kinds[-1] == "data" else None)
                 return
@@ -218,7 +214,7 @@ class Delivery:
                 self._lost("rcpt", "a recipient accepted before is refused now")
                 return
         rcpts = got[at : at + len(self._rcpts)]
-        self._accepted += [
+        self.accepted += [
             line
             for line, reply in zip(self._rcpts, rcpts, strict=True)
             if reply.code < INTERMEDIATE
@@ -232,7 +228,7 @@ class Delivery:
             self._services.events.emit(Replied("data", data.code, "other", enhanced(data)))
         if not self._with_data:
             self._tell(Outcome(replies, None, ready=False))
-        elif not self._accepted:
+        elif not self.accepted:
             if data is not None and data.code == GO:
                 self._lone_dot()
             self._tell(Outcome(replies, TABLE["NO_VALID_RECIPIENTS"], ready=False))
@@ -258,7 +254,7 @@ class Delivery:
 
     def _mail_refused(self, mail: UpstreamReply, data: UpstreamReply | None) -> None:
         """Give every RCPT the reply that MAIL got: the client's MAIL was answered long ago."""
-        if self._accepted:
+        if self.accepted:
             self._lost("mail", f"refused when said again: {mail}")
             return
         if data is not None and data.code == GO:

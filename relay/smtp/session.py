@@ -54,7 +54,6 @@ ALLOWED: Final[dict[bytes, frozenset[State]]] = {
     b"AUTH": frozenset({State.READY}),
 }
 """The states in which a command makes sense (RFC 5321 4.1.4); the others always do."""
-_ANYWHERE: Final = frozenset(State)
 
 
 class Session(Conversation):
@@ -63,7 +62,6 @@ class Session(Conversation):
     __slots__ = (
         "_chunks",
         "_dialogue",
-        "_draining",
         "_greeting",
         "_reception",
         "_state",
@@ -81,7 +79,6 @@ class Session(Conversation):
         self._chunks: ChunkScanner | None = None
         self._reception: Reception | None = None
         self._dialogue: Dialogue | None = None
-        self._draining = False
 
     @property
     def in_transaction(self) -> bool:
@@ -92,8 +89,10 @@ class Session(Conversation):
         """Take what the client sent."""
         if self._dialogue is not None:
             self._dialogue.feed(octets)
-        else:
-            super().receive(octets)
+            return
+        self._input.feed(octets)
+        if not self.busy:
+            self._run()
 
     @property
     def listening(self) -> bool:
@@ -105,19 +104,6 @@ class Session(Conversation):
         self.end()
         if self._dialogue is not None:
             self._dialogue.hang_up()
-
-    def drain(self) -> None:
-        """Say goodbye now if nothing is under way, else when it has ended."""
-        self._draining = True
-        if not self.in_transaction:
-            self.hang_up(TABLE["DRAINING"])
-
-    def may_go_on(self) -> bool:
-        """Say goodbye after a transaction when the relay stops."""
-        if self._draining and self._tx is None:
-            self.hang_up(TABLE["DRAINING"])
-            return False
-        return True
 
     def end(self) -> None:
         """End the transaction: RSET, EHLO, QUIT, or the client is gone."""
@@ -131,11 +117,15 @@ class Session(Conversation):
 
     def carry_out(self, line: bytes) -> None:
         """Carry out one command."""
-        verb, rest = commands.split(line)
+        verb, _, rest = line.partition(b" ")
         handler = self._HANDLERS.get(verb)
         if handler is None:
-            raise BadCommand(TABLE["BAD_COMMAND"])
-        if self._state not in ALLOWED.get(verb, _ANYWHERE) and not self._begins_anew(verb):
+            verb = verb.upper()
+            handler = self._HANDLERS.get(verb)
+            if handler is None:
+                raise BadCommand(TABLE["BAD_COMMAND"])
+        allowed = ALLOWED.get(verb)
+        if allowed is not None and self._state not in allowed and not self._begins_anew(verb):
             raise BadCommand(TABLE["BAD_SEQUENCE"])
         handler(self, rest)
 
@@ -178,7 +168,7 @@ class Session(Conversation):
             if isinstance(judged, list):
                 self._begin(mail, judged)
             else:
-                self._wait()
+                self.busy = True
                 rules.services.spawn(self._judge_sender(mail, judged))
 
     async def _judge_sender(self, mail: Mail, judged: Awaitable[list[Judgement]]) -> None:
@@ -205,9 +195,10 @@ class Session(Conversation):
     def _rcpt(self, rest: bytes) -> None:
         group = [self._recipient(rest)]
         read = self._input
-        while read and read.next_is(
-            b"RCPT "
-        ):  # what arrived with it, up to the first that is not good
+        if not read:
+            self._ask(group, data=False)
+            return
+        while read.next_is(b"RCPT "):  # what arrived with it, up to the first that is not good
             mark = read.mark()
             try:
                 line = read.line()
@@ -216,7 +207,7 @@ class Session(Conversation):
             except BadCommand:
                 read.back(mark)
                 break
-        data = bool(read) and read.next_is(b"DATA\r\n")
+        data = read.next_is(b"DATA\r\n")
         if data:
             read.line()
         self._ask(group, data=data)
@@ -235,7 +226,7 @@ class Session(Conversation):
         self._ask((), data=True)
 
     def _ask(self, group: Sequence[Rcpt], *, data: bool) -> None:
-        self._wait()
+        self.busy = True
         answer = self._data_answered if data else self._rcpts_answered
         self._transaction.recipients(group, answer, data=data)
 
@@ -274,7 +265,7 @@ class Session(Conversation):
                 self._go_on()
 
         if self._tx is not None and self._tx.tried:
-            self._wait()
+            self.busy = True
             self._tx.recipients((), answered, data=True)
         else:
             self._read_over(chunks, octets, TABLE["BAD_SEQUENCE"])
@@ -310,7 +301,7 @@ class Session(Conversation):
 
     def _starttls(self, rest: bytes) -> None:
         self._greeting.check_starttls(rest)
-        self._wait()
+        self.busy = True
         self._say(TABLE["STARTTLS_READY"])
         self._flush()
         self._wire.start_tls(self._encrypted)
@@ -326,7 +317,7 @@ class Session(Conversation):
         self._greeting.check_auth(rest)
         credentials = self._rules.credentials
         assert credentials is not None  # noqa: S101 - `check_auth` saw to it
-        self._wait()
+        self.busy = True
         self._flush()
         self._dialogue = dialogue = Dialogue(credentials, self._wire.write)
         dialogue.feed(self._input.take())
@@ -370,7 +361,7 @@ class Session(Conversation):
             self._say(fault)
             self.end()
         else:
-            self._wait()
+            self.busy = True
             reception.end(self._sent)
 
     def _sent(self, reply: AnyReply) -> None:

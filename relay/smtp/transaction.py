@@ -8,7 +8,7 @@ verdict. One Message event is emitted for each transaction, whichever way it end
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from relay import reply as replies
 from relay.events import NO_REASON, Message, Recipient
@@ -85,7 +85,6 @@ class Transaction:
         "_answer",
         "_delivery",
         "_ended",
-        "_forwarded",
         "_group",
         "_judged",
         "_last",
@@ -111,7 +110,6 @@ class Transaction:
         self._validation = 0.0
         self._group: Sequence[Rcpt] = ()
         self._judged: list[Judgement] = []
-        self._forwarded: list[bool] = []
         self._with_data = False
         self._answer: Answer | None = None
         self._last: tuple[AnyReply, str] | None = None
@@ -126,11 +124,12 @@ class Transaction:
     def recipients(self, group: Sequence[Rcpt], answer: Answer, *, data: bool) -> None:
         """Answer a pipelined group of RCPTs, and the DATA behind them if `data`, in one call."""
         services = self._services
-        self.tried = self.tried or bool(group)
+        if group:
+            self.tried = True
         self._group = group
         self._with_data = data
         self._answer = answer
-        room = services.most_recipients - self._delivery.accepted
+        room = services.most_recipients - len(self._delivery.accepted)
         if len(group) > room:
             group = group[:room]
         began = services.clock()
@@ -155,8 +154,11 @@ class Transaction:
     def _forward(self, judged: list[Judgement]) -> None:
         """Ask the upstream about those the validators accept."""
         self._judged = judged
-        self._forwarded = passed = [isinstance(one.verdict, Accept) for one in judged]
-        rcpts = [rcpt for rcpt, ok in zip(self._group, passed, strict=False) if ok]
+        rcpts = [
+            rcpt
+            for rcpt, one in zip(self._group, judged, strict=False)
+            if one.verdict.__class__ is Accept
+        ]
         if rcpts or (self._with_data and self._delivery.accepted):
             self._delivery.ask(rcpts, self._asked, data=self._with_data)
         else:
@@ -167,16 +169,21 @@ class Transaction:
         """Put the replies together in the order of the commands."""
         said = iter(outcome.rcpts)
         answers: list[AnyReply] = []
-        for judgement, passed in zip(self._judged, self._forwarded, strict=True):
-            reply = next(said) if passed else replies.for_recipient(judgement.verdict, self.id)  # type: ignore[arg-type]
-            self._report(judgement, reply)
-            if passed and reply.code < REFUSED:
-                reply = TABLE["RECIPIENT_OK"]
-            answers.append(reply)
-        excess = len(self._group) - len(answers)
-        answers += [TABLE["TOO_MANY_RECIPIENTS"]] * excess
+        for judgement in self._judged:
+            verdict = judgement.verdict
+            reply: AnyReply
+            if isinstance(verdict, Accept):
+                reply = next(said)
+                self._report(judgement, NO_REASON, "", reply)
+                answers.append(_TAKEN if reply.code < REFUSED else reply)
+            else:
+                reply = replies.for_recipient(verdict, self.id)
+                self._report(judgement, verdict.reason, verdict.detail, reply)
+                answers.append(reply)
+        if len(answers) < len(self._group):
+            answers += [TABLE["TOO_MANY_RECIPIENTS"]] * (len(self._group) - len(answers))
         if answers and not self._delivery.accepted:
-            self._last = (answers[-1], "rcpt")
+            self._remember(answers)
         if outcome.data is not None:
             answers.append(outcome.data)
             self._no_data = not outcome.ready
@@ -184,29 +191,35 @@ class Transaction:
                 self._last = (outcome.data, "data")
         self._tell(answers, ready=outcome.ready)
 
+    def _remember(self, refusals: Sequence[AnyReply]) -> None:
+        """Keep what became of the recipients while none is accepted: a deferral outlasts the rest.
+
+        The client tries a deferred recipient again, so the message is not refused for good.
+        """
+        if self._last is None or self._last[0].code >= FOR_GOOD:
+            refusal = min(refusals, key=lambda reply: reply.code >= FOR_GOOD)
+            self._last = (refusal, "rcpt")
+
     def _tell(self, answers: Sequence[AnyReply], *, ready: bool) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer(answers, ready)
 
-    def _report(self, judgement: Judgement, reply: AnyReply) -> None:
-        verdict, address = judgement.verdict, judgement.address
-        upstream = isinstance(reply, UpstreamReply)
+    def _report(self, judgement: Judgement, reason: str, detail: str, reply: AnyReply) -> None:
+        """Emit the Recipient event."""
+        code, address = reply.code, judgement.address
+        upstream = reply.__class__ is UpstreamReply
         self._services.events.emit(
             Recipient(
                 self.id,
                 judgement.text,
-                verdict.name,
-                NO_REASON if isinstance(verdict, Accept) else verdict.reason.value,
-                "" if isinstance(verdict, Accept) else verdict.detail,
-                tuple(
-                    f.reason.value for f, action in judgement.findings if action is Action.OBSERVE
-                )
-                if judgement.findings
-                else (),
-                reply.code,
-                reply.code if upstream else 0,
-                reply.enhanced if upstream and reply.code >= REFUSED else "",
+                judgement.verdict.name,
+                reason,
+                detail,
+                _observed(judgement) if judgement.findings else (),
+                code,
+                code if upstream else 0,
+                reply.enhanced if upstream and code >= REFUSED else "",
                 self._services.provider(address.domain) if address is not None else "other",
             )
         )
@@ -255,13 +268,22 @@ class Transaction:
                 code,
                 stage,
                 self._delivery.upstream,
-                self._delivery.accepted,
+                len(self._delivery.accepted),
                 self.size,
                 services.clock() - self._started,
                 self._validation,
                 reply.text if reply is not None else "",
             )
         )
+
+
+_TAKEN: Final = TABLE["RECIPIENT_OK"]
+
+
+def _observed(judgement: Judgement) -> tuple[str, ...]:
+    return tuple(
+        finding.reason.value for finding, action in judgement.findings if action is Action.OBSERVE
+    )
 
 
 def _result(code: int) -> Result:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_SEPARATORS: Final = (b" ", b"-", b"\r", b"\n")  # after the code (RFC 5321 4.2.1)
 _LONGEST_REPLY: Final = 65536  # octets, all lines of one exchange's unread replies
-_CLOSING: Final = 421
+_CLOSING: Final = b"421"
 
 
 class Fault(NamedTuple):
@@ -74,11 +75,11 @@ class Connection(asyncio.Protocol):
         "_deadline",
         "_done",
         "_got",
-        "_left",
         "_lines",
         "_patience",
         "_timeouts",
         "_transport",
+        "_wanted",
         "alive",
         "features",
         "messages",
@@ -112,7 +113,7 @@ class Connection(asyncio.Protocol):
         self._clock = clock
         self._buffer = b""
         self._got: list[UpstreamReply] = []
-        self._left = 0
+        self._wanted = 0
         self._lines: list[bytes] = []
         self._done: Done | None = None
         self._patience: float | None = None
@@ -142,8 +143,7 @@ class Connection(asyncio.Protocol):
             done([], Fault("connection closed"))
             return
         self._done = done
-        self._got = []
-        self._left = len(lines)
+        self._wanted = len(lines)
         self._patience = timeout or self._timeouts.command
         self._asked = self._clock()
         self._deadline = self._asked + self._patience
@@ -156,8 +156,7 @@ class Connection(asyncio.Protocol):
     def send_content(self, done: Done) -> None:
         """Prepare for content: a reply that comes before `finish` goes to `done` as well."""
         self._done = done
-        self._got = []
-        self._left = 1
+        self._wanted = 1
         self._patience = self._deadline = None
 
     def write(self, content: bytes) -> None:
@@ -192,47 +191,45 @@ class Connection(asyncio.Protocol):
         """Take replies: RFC 5321 4.2.1."""
         if self._buffer:
             data = self._buffer + data
-            self._buffer = b""
+        got = self._got
         start = line = 0
-        size = len(data)
-        while line < size:
-            end = data.find(b"\n", line)
-            if end < 0:
-                break
+        end = data.find(b"\n")
+        while end >= 0:
             code = data[line : line + 3]
-            if not (code.isdigit() and b"2" <= code < b"6" and data[line + 3 : line + 4] in _SEP):
+            after = data[line + 3 : line + 4]
+            if not (code.isdigit() and b"2" <= code < b"6" and after in _SEPARATORS):
                 self._fail("garbage instead of a reply")
                 return
-            more = data[line + 3] == _MORE
             line = end + 1
-            if not more:
-                wire = data[start:line]
-                start = line
-                self._reply(UpstreamReply(int(code), wire))
-                if not self.alive:
+            if after != b"-":
+                reply = UpstreamReply(int(code), data[start:line])
+                if code == _CLOSING:
+                    self._fail(f"upstream said {str(reply)[:200]}")
                     return
-        if start < size:
-            self._buffer = data[start:] if start else data
-            if len(self._buffer) > _LONGEST_REPLY:
-                self._fail("reply too long")
+                got.append(reply)
+                start = line
+            end = data.find(b"\n", line)
+        self._buffer = data[start:]
+        self._took_replies(len(got))
 
-    def _reply(self, reply: UpstreamReply) -> None:
-        if self._done is None:
-            self._fail(f"unasked reply {reply.code}")
-            return
-        if reply.code == _CLOSING:
-            self._fail(f"upstream said {str(reply)[:200]}")
-            return
-        self._got.append(reply)
-        self._left -= 1
-        if self._left:
-            if self._lines:
-                self._deadline = self._clock() + (self._patience or 0.0)
-                self._transport.write(self._lines.pop())
-            return
-        self._patience = self._deadline = None
-        self.took = self._clock() - self._asked
-        self._tell(None)
+    def _took_replies(self, number: int) -> None:
+        """Answer a complete exchange; what nobody asked for makes the connection useless.
+
+        A reply too many would be taken for the answer to the next command, and every one after it
+        for the answer to the next but one.
+        """
+        wanted = self._wanted
+        if number == wanted and not self._buffer and self._done is not None:
+            self._patience = self._deadline = None
+            self.took = self._clock() - self._asked
+            self._tell(None)
+        elif number >= wanted or self._done is None:
+            self._fail("unasked reply")
+        elif len(self._buffer) > _LONGEST_REPLY:
+            self._fail("reply too long")
+        elif self._lines and number == wanted - len(self._lines):
+            self._deadline = self._clock() + (self._patience or 0.0)
+            self._transport.write(self._lines.pop())
 
     def eof_received(self) -> None:
         """Treat a half-closed connection as closed."""
@@ -266,20 +263,17 @@ class Connection(asyncio.Protocol):
 
     def _tell(self, fault: Fault | None) -> None:
         done, self._done = self._done, None
+        got, self._got = self._got, []
         if done is None:
             return
         try:
-            done(self._got, fault)
+            done(got, fault)
         except Exception:
             _logger.exception("Handling a reply of upstream %s failed", self.name)
             user, self.user = self.user, None
             self.abort()
             if user is not None:
                 user.upstream_crashed()
-
-
-_MORE: Final = ord("-")
-_SEP: Final = (b" ", b"-", b"\r", b"\n")
 
 
 def as_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:
