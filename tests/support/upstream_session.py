@@ -176,7 +176,10 @@ class Session:
         if fault.kind is Kind.RESET:
             self.drop(reset=True)
         elif fault.kind is Kind.GARBAGE:
-            self._sock.sendall(b"\x00\xff\xfe this is no reply\r\n250\x80\r\n\r\n")
+            if stage is Stage.HANDSHAKE:
+                self._sock.recv(_CHUNK)  # the client's hello, so that this is no reply to STARTTLS
+            # More than one TLS record, so that a TLS client need not wait for its end.
+            self._sock.sendall(b"\x00\xff\xfe this is no reply\r\n250\x80\r\n\r\n" * 1000)
             self._drain()
         elif fault.kind is Kind.ENDLESS:
             with contextlib.suppress(OSError):

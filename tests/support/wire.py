@@ -83,7 +83,7 @@ class Client:
         """Read the banner and say EHLO; both must succeed."""
         for reply in (self.reply(), self.cmd("EHLO app.example")):
             if not str(reply).startswith(("220", "250")):
-                message = f"not greeted: {reply}"
+                message = f"not greeted: {reply} after {self.transcript}"
                 raise AssertionError(message)
 
     def __enter__(self) -> Self:
