@@ -92,10 +92,12 @@ class Pipeline:
         """
         parse = self._parse
         addresses: list[Address] = []
-        for text in group:
+        texts = iter(group)
+        for text in texts:
             address = parse(text)
             if address.__class__ is Finding:
-                return self._judge_closely(self._open(group), 0, None)
+                parsed = [*addresses, address, *map(parse, texts)]
+                return self._judge_closely(self._open(group, parsed), 0, None)
             addresses.append(address)  # type: ignore[arg-type] # as just seen
         # nearly every group leaves this loop at its end, with nothing found and nothing built
         for check in self._checks:
@@ -104,7 +106,8 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001 logged, and turned into findings
                 facts = self._failure(check, addresses, error)
             if facts is not CLEAR:
-                return self._judge_closely(self._open(group), self._checks.index(check), facts)
+                case = self._open(group, addresses)
+                return self._judge_closely(case, self._checks.index(check), facts)
         return [Judgement(address.text, address, ACCEPT, ()) for address in addresses]
 
     async def judge_one(self, text: str) -> Judgement:
@@ -147,11 +150,11 @@ class Pipeline:
         judged = self._judge_closely(case, position, facts)
         return judged if isinstance(judged, list) else await judged
 
-    def _open(self, group: Sequence[str]) -> _Group:
+    def _open(self, group: Sequence[str], parsed: Sequence[Address | Finding]) -> _Group:
         """Begin to note what is found, with what is wrong with those that are no address."""
-        case = _Group(group, [self._parse(text) for text in group])
+        case = _Group(group, parsed)
         for place in case.faults:
-            self._keep(case, place, case.parsed[place])  # type: ignore[arg-type] # a Finding
+            self._keep(case, place, parsed[place])  # type: ignore[arg-type] # a Finding
         return case
 
     def _note(self, case: _Group, check: Check, facts: Facts) -> None:

@@ -14,6 +14,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
+import uvloop
+
 from relay import app
 from relay.commands.check.report import Tally, line
 from relay.commands.check.source import ListError, Source
@@ -56,7 +58,8 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
             started = time.perf_counter()
             tally = Tally()
             source = Source(descriptor, args.column)
-            asyncio.run(_check(source, settings, tally, show, dns=not args.no_dns))
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(_check(source, settings, tally, show, dns=not args.no_dns))
     except ListError as error:
         print(f"presend: {args.file}: {error}", file=sys.stderr)
         return WRONG
