@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from relay.endpoints import Upstream
     from relay.settings import Settings
     from relay.smtp.doorman import Doorman
+    from relay.smtp.outbox import Outbox
     from relay.smtp.rules import JudgeSender
     from relay.smtp.transaction import Services
 
@@ -30,6 +31,7 @@ def pools(
     upstreams: Sequence[Upstream],
     observer: PoolObserver,
     clock: Callable[[], float],
+    outbox: Outbox,
 ) -> Upstreams:
     """Return a pool for each upstream, in order; connections are opened when they are needed."""
     times = settings.upstream_timeouts
@@ -51,6 +53,7 @@ def pools(
             timeout=times.connect,
             timeouts=Timeouts(times.command, times.body, times.final),
             clock=clock,
+            outbox=outbox,
         )
         found.append(Pool(connector, limits, observer, clock))
     return Upstreams(found, clock)
@@ -61,6 +64,7 @@ def rules(
     services: Services,
     doorman: Doorman,
     judge_sender: JudgeSender,
+    outbox: Outbox,
 ) -> Rules:
     """Return what all sessions share."""
     limits, auth = settings.limits, settings.auth
@@ -80,6 +84,7 @@ def rules(
         judge_sender=judge_sender,
         doorman=doorman,
         trace=Trace(settings.hostname, time.time),
+        outbox=outbox,
         clock=services.clock,
         id_prefix=secrets.token_hex(4),
         tls=_server_context(settings),

@@ -20,6 +20,7 @@ from relay.logs import EventLog, LineWriter, install
 from relay.metrics import Metrics
 from relay.smtp.doorman import Doorman
 from relay.smtp.listener import Listener
+from relay.smtp.outbox import Outbox
 from relay.smtp.transaction import Services
 from relay.stores import open_store
 from validators.checks.suppression import StoreUnavailable
@@ -102,8 +103,9 @@ class Relay:
             masked=log.mask,
         )
         events = Fanout([metrics, self.event_log])
+        self.outbox = Outbox(asyncio.get_running_loop().call_soon)
         self.resolver = resolver(settings, known, metrics.dns_looked_up)
-        self.pools = pools(settings, upstreams, _Handshakes(metrics, events), clock)
+        self.pools = pools(settings, upstreams, _Handshakes(metrics, events), clock, self.outbox)
         services = Services(
             judge=recipient_pipeline(settings, self.store, self.resolver, self._check_failed),
             connections=self.pools,
@@ -121,7 +123,13 @@ class Relay:
         )
         self.listener = Listener(
             settings.listen,
-            rules(settings, services, self.doorman, sender_pipeline(settings, self.resolver).judge),
+            rules(
+                settings,
+                services,
+                self.doorman,
+                sender_pipeline(settings, self.resolver).judge,
+                self.outbox,
+            ),
         )
         self.http = HttpServer(
             settings.http_listen, metrics=metrics, readiness=self.troubles, status=self.status

@@ -91,7 +91,9 @@ class Client(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is over
         """End what was under way: an unfinished message stays unfinished."""
         self.closing = True
-        self._transport = None
+        if self._transport is not None:
+            self._rules.outbox.forget(self._transport)
+            self._transport = None
         self._rules.doorman.leave(self)
         if self._session is not None:
             self._session.lost()
@@ -120,12 +122,13 @@ class Client(asyncio.Protocol):
     def write(self, octets: bytes) -> None:
         """Send replies."""
         if self._transport is not None:
-            self._transport.write(octets)
+            self._rules.outbox.write(self._transport, octets)
 
     def close(self) -> None:
         """Close once everything written has been sent."""
         self.closing = True
         if self._transport is not None:
+            self._rules.outbox.write_now(self._transport)
             self._transport.close()
 
     def caught_up(self) -> None:
@@ -138,6 +141,8 @@ class Client(asyncio.Protocol):
 
     def start_tls(self, done: Callable[[], None]) -> None:
         """Begin the handshake; `done` is called when the connection is encrypted."""
+        if self._transport is not None:
+            self._rules.outbox.write_now(self._transport)
         self._hold(_TLS)  # the first octets of the handshake must reach TLS, not the session
         self._rules.services.spawn(self._upgrade(done))
 
@@ -188,6 +193,7 @@ class Client(asyncio.Protocol):
         """Close at once."""
         self.closing = True
         if self._transport is not None:
+            self._rules.outbox.forget(self._transport)
             self._transport.abort()
 
     @property

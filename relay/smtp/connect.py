@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from relay.endpoints import Upstream
     from relay.events import Stage
+    from relay.smtp.outbox import Outbox
 
 
 class HandshakeError(Exception):
@@ -52,7 +53,16 @@ def tls_context(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
 class Connector:
     """Opens connections to one upstream."""
 
-    __slots__ = ("_clock", "_context", "_helo", "_timeout", "_timeouts", "_upstream", "name")
+    __slots__ = (
+        "_clock",
+        "_context",
+        "_helo",
+        "_outbox",
+        "_timeout",
+        "_timeouts",
+        "_upstream",
+        "name",
+    )
 
     def __init__(
         self,
@@ -63,6 +73,7 @@ class Connector:
         timeout: float,
         timeouts: Timeouts,
         clock: Callable[[], float],
+        outbox: Outbox,
     ) -> None:
         """`helo` is our name in EHLO, `timeout` the seconds for the whole handshake."""
         self.name: Final = f"{upstream.host}:{upstream.port}"
@@ -72,6 +83,7 @@ class Connector:
         self._timeout = timeout
         self._timeouts = timeouts
         self._clock = clock
+        self._outbox = outbox
 
     async def open(self) -> Connection:
         """Return a connection that is ready for MAIL.
@@ -125,7 +137,9 @@ class Connector:
         if client.transport is None:  # closed between the last reply and now
             raise HandshakeError("ehlo", "upstream closed the connection")
         transport = as_transport(client.transport)
-        connection = Connection(self.name, transport, offered, self._timeouts, self._clock)
+        connection = Connection(
+            self.name, transport, offered, self._timeouts, self._clock, self._outbox
+        )
         transport.set_protocol(connection)
         client.protocol = client.transport = None
         return connection

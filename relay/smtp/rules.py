@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from relay.smtp.auth import Credentials
     from relay.smtp.doorman import Doorman
+    from relay.smtp.outbox import Outbox
     from relay.smtp.trace import Trace
     from relay.smtp.transaction import Services
     from validators.pipeline import Judgement
@@ -46,6 +47,7 @@ class Rules:
         "doorman",
         "hostname",
         "judge_sender",
+        "outbox",
         "services",
         "tls",
         "tls_required",
@@ -61,6 +63,7 @@ class Rules:
         judge_sender: JudgeSender,
         doorman: Doorman,
         trace: Trace,
+        outbox: Outbox,
         clock: Callable[[], float],
         id_prefix: str,
         tls: ssl.SSLContext | None = None,
@@ -74,6 +77,7 @@ class Rules:
         self.judge_sender = judge_sender
         self.doorman = doorman
         self.trace = trace
+        self.outbox = outbox
         self.clock = clock
         self.tls = tls
         self.tls_required = tls_required

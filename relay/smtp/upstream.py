@@ -17,11 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
+    from relay.smtp.outbox import Outbox
+
     Done: TypeAlias = "Callable[[list[UpstreamReply], Fault | None], None]"
 
 _logger = logging.getLogger(__name__)
 
 _SEPARATORS: Final = (b" ", b"-", b"\r", b"\n")  # after the code (RFC 5321 4.2.1)
+_LARGE: Final = 16384  # octets that are not worth holding back
 _LONGEST_REPLY: Final = 65536  # octets, all lines of one exchange's unread replies
 _CLOSING: Final = b"421"
 
@@ -76,6 +79,7 @@ class Connection(asyncio.Protocol):
         "_done",
         "_got",
         "_lines",
+        "_outbox",
         "_patience",
         "_timeouts",
         "_transport",
@@ -98,6 +102,7 @@ class Connection(asyncio.Protocol):
         features: Features,
         timeouts: Timeouts,
         clock: Callable[[], float],
+        outbox: Outbox,
     ) -> None:
         """`name` is "host:port"; `clock` gives seconds, and never goes back."""
         self.name = name
@@ -109,6 +114,7 @@ class Connection(asyncio.Protocol):
         self.took = 0.0
         self.user: User | None = None
         self._transport = transport
+        self._outbox = outbox
         self._timeouts = timeouts
         self._clock = clock
         self._buffer = b""
@@ -148,10 +154,10 @@ class Connection(asyncio.Protocol):
         self._asked = self._clock()
         self._deadline = self._asked + self._patience
         if self.features.pipelining or len(lines) == 1:
-            self._transport.write(b"".join(lines) if len(lines) > 1 else lines[0])
+            self._outbox.write(self._transport, b"".join(lines) if len(lines) > 1 else lines[0])
         else:
             self._lines = list(lines[:0:-1])
-            self._transport.write(lines[0])
+            self._outbox.write(self._transport, lines[0])
 
     def send_content(self, done: Done) -> None:
         """Prepare for content: a reply that comes before `finish` goes to `done` as well."""
@@ -161,14 +167,17 @@ class Connection(asyncio.Protocol):
 
     def write(self, content: bytes) -> None:
         """Send content as it is."""
-        self._transport.write(content)
+        self._outbox.write_now(self._transport, content)
 
     def finish(self, tail: bytes) -> None:
         """Send the end of the content; the reply to it is awaited for `final` seconds."""
         self._patience = self._timeouts.final
         self._asked = self._clock()
         self._deadline = self._asked + self._patience
-        self._transport.write(tail)
+        if len(tail) > _LARGE:
+            self._outbox.write_now(self._transport, tail)
+        else:
+            self._outbox.write(self._transport, tail)
 
     def tick(self, now: float) -> None:
         """Give up on an answer that is overdue."""
@@ -229,7 +238,7 @@ class Connection(asyncio.Protocol):
             self._fail("reply too long")
         elif self._lines and number == wanted - len(self._lines):
             self._deadline = self._clock() + (self._patience or 0.0)
-            self._transport.write(self._lines.pop())
+            self._outbox.write(self._transport, self._lines.pop())
 
     def eof_received(self) -> None:
         """Treat a half-closed connection as closed."""
@@ -256,6 +265,7 @@ class Connection(asyncio.Protocol):
             return
         self.alive = False
         self._deadline = None
+        self._outbox.forget(self._transport)
         self._transport.abort()
         if self._closed is not None:
             self._closed(self)

@@ -93,6 +93,7 @@ class InMemory:
             Features(pipelining=True, size=True, eight_bit=True),
             Timeouts(300, 180, 600),
             relay.clock,
+            relay.outbox,
         )
         pool._live.add(connection)
         pool._idle.append(connection)
@@ -104,8 +105,10 @@ class InMemory:
     def say(self, octets: bytes) -> None:
         """Send octets as the client and let the upstream answer."""
         self.client.data_received(octets)
+        self.relay.outbox.flush()
         while self.upstream.due:
             self.connection.data_received(self.upstream.due.popleft())
+            self.relay.outbox.flush()
 
     def send(self, recipients: int) -> None:
         """Send a message command by command, as smtp-source does."""
