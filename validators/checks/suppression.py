@@ -3,9 +3,9 @@
 import enum
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b, md5, sha256
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from validators.address import Address, SyntaxOptions, parse, parse_domain
 from validators.verdict import CLEAR, Facts, Finding, Reason
@@ -38,8 +38,7 @@ class SuppressionReason(enum.StrEnum):
     IMPORT = "import"
 
 
-@dataclass(frozen=True, slots=True)
-class Suppression:
+class Suppression(NamedTuple):
     """One entry. `created` and `expires` are Unix seconds; without `expires` it never ends."""
 
     kind: Kind
@@ -91,8 +90,20 @@ def normalize(kind: Kind, text: str) -> str:
 
 
 def key(kind: Kind, value: str) -> bytes:
-    """Return the 16 bytes under which every store keeps an entry; `value` as by `normalize`."""
-    return blake2b(f"{kind}:{value}".encode(), digest_size=16).digest()
+    """Return the 16 bytes under which every store keeps an entry; `value` as by `normalize`.
+
+    A digest is its own key, cut to 16 bytes; 128 bits keep keys of all kinds apart.
+    """
+    if kind is Kind.ADDRESS:
+        return blake2b(b"address:" + value.encode(), digest_size=16).digest()
+    if kind is Kind.DOMAIN:
+        return _domain_key(value)
+    return bytes.fromhex(value)[:16]
+
+
+@lru_cache(maxsize=16_384)
+def _domain_key(domain: str) -> bytes:
+    return blake2b(b"domain:" + domain.encode(), digest_size=16).digest()
 
 
 def keys_for(address: Address, kinds: Collection[Kind] = EVERY_KIND) -> list[bytes]:
@@ -104,14 +115,14 @@ def keys_for(address: Address, kinds: Collection[Kind] = EVERY_KIND) -> list[byt
     if Kind.ADDRESS in kinds:
         keys.append(key(Kind.ADDRESS, address.canonical))
     if Kind.DOMAIN in kinds:
-        keys.append(key(Kind.DOMAIN, address.domain))
+        keys.append(_domain_key(address.domain))
     if Kind.SHA256 in kinds or Kind.MD5 in kinds:
         for spelling in {address.canonical, address.text.lower()}:
             octets = spelling.encode()
             if Kind.SHA256 in kinds:
-                keys.append(key(Kind.SHA256, sha256(octets).hexdigest()))
+                keys.append(sha256(octets).digest()[:16])
             if Kind.MD5 in kinds:
-                keys.append(key(Kind.MD5, md5(octets, usedforsecurity=False).hexdigest()))
+                keys.append(md5(octets, usedforsecurity=False).digest())
     return keys
 
 

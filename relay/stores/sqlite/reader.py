@@ -1,7 +1,9 @@
 """The read on the way of every recipient: a connection that only reads, and what spares a read.
 
 A read transaction is held open between refreshes, so that a lookup takes no file lock. Kinds of
-entries that neither the campaign nor scope `all` has are not looked up at all.
+entries that neither the campaign nor scope `all` has are not looked up at all; of kinds other than
+addresses that have few entries, the keys are kept in memory, and the file is asked about a key that
+is among them only.
 """
 
 import sqlite3
@@ -23,6 +25,8 @@ from validators.checks.suppression import (
 
 _MOST_KEYS: Final = 256
 """Keys of one query."""
+_FEW: Final = 4096
+"""Most entries of kinds other than addresses whose keys are kept in memory."""
 _RENEWAL: Final = 4096
 """Lookups after which the view is renewed even where nobody calls `refresh`."""
 _PATIENCE: Final = 0.05
@@ -40,6 +44,8 @@ class Reader:
         self._campaign = campaign
         self._clock = clock
         self._kinds: frozenset[Kind] = frozenset()
+        self._rare: frozenset[Kind] = frozenset()
+        self._rare_keys: frozenset[bytes] = frozenset()
         self._version: int | None = None
         self._fault: str | None = None
         self._lookups = 0
@@ -49,11 +55,9 @@ class Reader:
         """Return the entry in force for each address, the most specific one. StoreUnavailable."""
         if self._fault is not None:
             raise StoreUnavailable(self._fault)
-        if not self._kinds:
-            return [None] * len(group)
-        keys = [keys_for(address, self._kinds) for address in group]
+        keys = [self._keys(address) for address in group]
         flat = keys[0] if len(keys) == 1 else [single for several in keys for single in several]
-        rows = self._rows(flat, self._single)
+        rows = self._rows(flat, self._single) if flat else []
         if not rows:
             return [None] * len(group)
         found = self._by_key(rows)
@@ -65,6 +69,13 @@ class Reader:
             )
             for several in keys
         ]
+
+    def _keys(self, address: Address) -> list[bytes]:
+        """Return the keys to look up: those of kinds with many entries, and of the rare a hit."""
+        keys = keys_for(address, self._kinds) if self._kinds else []
+        if self._rare:
+            keys += self._rare_keys.intersection(keys_for(address, self._rare))
+        return keys
 
     def matches(self, address: Address) -> Iterator[Suppression]:
         """Go through the entries in force for one address, of every scope. StoreUnavailable."""
@@ -86,14 +97,28 @@ class Reader:
             if version != self._version or self._fault is not None:
                 if self._fault is not None:
                     probe(connection)
-                rows = connection.execute(
-                    "SELECT DISTINCT kind FROM tally WHERE scope IN (?, ?) AND number > 0",
-                    (ALL, self._campaign),
-                )
-                self._kinds = frozenset(KINDS[kind] for (kind,) in rows)
+                self._take_stock()
                 self._version, self._fault = version, None
         except sqlite3.Error as error:
             self._fault = explain(self._path, error)
+
+    def _take_stock(self) -> None:
+        """Learn which kinds have entries, and the keys of kinds that have few."""
+        scopes = (ALL, self._campaign)
+        rows = self.connection.execute(
+            "SELECT kind, sum(number) FROM tally WHERE scope IN (?, ?) GROUP BY kind", scopes
+        )
+        numbers = {KINDS[kind]: number for kind, number in rows if number > 0}
+        rare = frozenset(numbers) - {Kind.ADDRESS}
+        if sum(numbers[kind] for kind in rare) > _FEW:
+            rare = frozenset()
+        keys = self.connection.execute(
+            "SELECT key FROM suppression WHERE kind != 0 AND scope IN (?, ?) LIMIT ?",
+            (*scopes, _FEW if rare else 0),
+        )
+        self._rare_keys = frozenset(key for (key,) in keys)
+        self._rare = rare
+        self._kinds = frozenset(numbers) - rare
 
     def healthy(self) -> str | None:
         """Return why lookups fail, or would after the next start; None if they do not."""

@@ -40,6 +40,7 @@ CREATE TABLE suppression (
     PRIMARY KEY (key, scope)
 ) WITHOUT ROWID;
 CREATE INDEX suppression_expires ON suppression (expires) WHERE expires IS NOT NULL;
+CREATE INDEX suppression_kind ON suppression (kind) WHERE kind != 0;
 CREATE TABLE tally (
     scope TEXT NOT NULL,
     kind INTEGER NOT NULL,
