@@ -172,7 +172,10 @@ class Conversation:
         if self._draining and not self.in_transaction:
             self.hang_up(TABLE["DRAINING"])
             return
-        self._run()
+        if self._input or self._expects_content:
+            self._run()
+        else:
+            self._flush()
         if not self.busy:
             self._wire.caught_up()
 

@@ -40,7 +40,7 @@ class Outcome(NamedTuple):
     `ready` is true when content may follow.
     """
 
-    rcpts: list[AnyReply]
+    rcpts: Sequence[AnyReply]
     data: AnyReply | None
     ready: bool
 
@@ -86,11 +86,11 @@ class Delivery:
 
     __slots__ = (
         "_asked",
+        "_asks_data",
         "_connection",
         "_content",
         "_done",
         "_flow",
-        "_kinds",
         "_mail",
         "_mail_accepted",
         "_over",
@@ -116,7 +116,7 @@ class Delivery:
         """Recipients the upstream has taken."""
         self._rcpts: Sequence[Rcpt] = ()
         self._with_data = False
-        self._kinds: list[Stage] = []
+        self._asks_data = False
         self._asked: Asked | None = None
         self._content = False
         self._over: AnyReply | None = None
@@ -172,58 +172,64 @@ class Delivery:
             self._release()
             self._break(TABLE["NO_SMTPUTF8"])
             return
-        lines: list[bytes] = []
-        self._kinds = kinds = []
+        lines = [rcpt_line(rcpt, features) for rcpt in self._rcpts]
         if not self._mail_accepted:
-            lines.append(mail_line(self._mail, features))
-            lines += [rcpt_line(rcpt, features) for rcpt in self.accepted]
-            kinds.append("mail")
-            kinds += ["rcpt"] * len(self.accepted)
-        lines += [rcpt_line(rcpt, features) for rcpt in self._rcpts]
-        kinds += ["rcpt"] * len(self._rcpts)
-        if self._with_data and (features.pipelining or not lines):
+            again = [rcpt_line(rcpt, features) for rcpt in self.accepted]
+            lines = [mail_line(self._mail, features), *again, *lines]
+        self._asks_data = self._with_data and (features.pipelining or not lines)
+        if self._asks_data:
             lines.append(b"DATA\r\n")
-            kinds.append("data")
         connection.exchange(lines, self._answered)
+
+    def _stage(self, place: int) -> Stage:
+        """Return which command of the group under way stands at `place`."""
+        before = 0 if self._mail_accepted else 1 + len(self.accepted)
+        if place == 0 and before:
+            return "mail"
+        return "rcpt" if place < before + len(self._rcpts) else "data"
 
     def _answered(self, got: list[UpstreamReply], fault: Fault | None) -> None:
         connection = self._ready()
-        kinds = self._kinds
         if fault is not None:
             if connection.reused:
                 self._replace()
             else:
-                self._lost(kinds[len(got)], fault.text)
+                self._lost(self._stage(len(got)), fault.text)
             return
-        self._services.waited(kinds[-1], connection.took)
+        self._services.waited(self._stage(len(got) - 1), connection.took)
         connection.reused = True  # from here on it may have died while it waited for the client
-        for kind, reply in zip(kinds, got, strict=True):
-            if not fits(kind, reply.code):
-                self._lost(kind, f"unexpected reply {reply.code}")
+        data = got.pop() if self._asks_data else None
+        if data is not None and not fits("data", data.code):
+            self._lost("data", f"unexpected reply {data.code}")
+            return
+        for place, reply in enumerate(got):
+            if INTERMEDIATE <= reply.code < REFUSED:
+                self._lost(self._stage(place), f"unexpected reply {reply.code}")
                 return
-        at = 0
         if not self._mail_accepted:
-            mail = got[0]
-            self._services.events.emit(Replied("mail", mail.code, "other", enhanced(mail)))
-            at = 1 + len(self.accepted)
-            if mail.code >= REFUSED:
-                self._mail_refused(mail, got[-1] if kinds[-1] == "data" else None)
+            if not self._begun(got, data):
                 return
-            self._mail_accepted = True
-            if any(reply.code >= REFUSED for reply in got[1:at]):
-                self._lost("rcpt", "a recipient accepted before is refused now")
-                return
-        rcpts = got[at : at + len(self._rcpts)]
-        self.accepted += [
-            line
-            for line, reply in zip(self._rcpts, rcpts, strict=True)
-            if reply.code < INTERMEDIATE
-        ]
-        self._settle(rcpts, got[-1] if kinds[-1] == "data" else None)
+            del got[: 1 + len(self.accepted)]
+        for rcpt, reply in zip(self._rcpts, got, strict=True):
+            if reply.code < REFUSED:
+                self.accepted.append(rcpt)
+        self._settle(got, data)
 
-    def _settle(self, rcpts: list[UpstreamReply], data: UpstreamReply | None) -> None:
+    def _begun(self, got: list[UpstreamReply], data: UpstreamReply | None) -> bool:
+        """Take the replies to MAIL and to RCPTs said again; false if that ended the group."""
+        mail = got[0]
+        self._services.events.emit(Replied("mail", mail.code, "other", enhanced(mail)))
+        if mail.code >= REFUSED:
+            self._mail_refused(mail, data)
+            return False
+        if any(reply.code >= REFUSED for reply in got[1 : 1 + len(self.accepted)]):
+            self._lost("rcpt", "a recipient accepted before is refused now")
+            return False
+        self._mail_accepted = True
+        return True
+
+    def _settle(self, replies: Sequence[AnyReply], data: UpstreamReply | None) -> None:
         """Finish a group whose MAIL stands."""
-        replies: list[AnyReply] = list(rcpts)
         if data is not None:
             self._services.events.emit(Replied("data", data.code, "other", enhanced(data)))
         if not self._with_data:
@@ -241,7 +247,7 @@ class Delivery:
         else:
             self._tell(Outcome(replies, data, ready=False))
 
-    def _rest_with_data(self, replies: list[AnyReply]) -> None:
+    def _rest_with_data(self, replies: Sequence[AnyReply]) -> None:
         asked = self._asked
         assert asked is not None  # noqa: S101
 

@@ -42,6 +42,7 @@ class Reader:
         self._path = path
         self._file = _identity(path)
         self._campaign = campaign
+        self._scopes = (ALL, campaign)
         self._clock = clock
         self._kinds: frozenset[Kind] = frozenset()
         self._rare: frozenset[Kind] = frozenset()
@@ -49,7 +50,7 @@ class Reader:
         self._version: int | None = None
         self._fault: str | None = None
         self._lookups = 0
-        self._single = _select("key = ?")
+        self._cursor = self.connection.cursor()
 
     def find(self, group: Sequence[Address]) -> list[Suppression | None]:
         """Return the entry in force for each address, the most specific one. StoreUnavailable."""
@@ -57,7 +58,7 @@ class Reader:
             raise StoreUnavailable(self._fault)
         keys = [self._keys(address) for address in group]
         flat = keys[0] if len(keys) == 1 else [single for several in keys for single in several]
-        rows = self._rows(flat, self._single) if flat else []
+        rows = self._rows(flat)
         if not rows:
             return [None] * len(group)
         found = self._by_key(rows)
@@ -70,6 +71,11 @@ class Reader:
             for several in keys
         ]
 
+    def _broken(self, error: sqlite3.Error) -> StoreUnavailable:
+        """Remember a fault; until `refresh` finds it gone, nothing is asked."""
+        self._fault = explain(self._path, error)
+        return StoreUnavailable(self._fault)
+
     def _keys(self, address: Address) -> list[bytes]:
         """Return the keys to look up: those of kinds with many entries, and of the rare a hit."""
         keys = keys_for(address, self._kinds) if self._kinds else []
@@ -81,9 +87,12 @@ class Reader:
         """Go through the entries in force for one address, of every scope. StoreUnavailable."""
         if self._fault is not None:
             raise StoreUnavailable(self._fault)
-        anywhere = _select("key = ?", "? IS NOT NULL")
         for single in keys_for(address):
-            for entries in self._by_key(self._rows([single], anywhere)).values():
+            try:
+                rows = self.connection.execute(_ANYWHERE, (single,)).fetchall()
+            except sqlite3.Error as error:
+                raise self._broken(error) from error
+            for entries in self._by_key(rows).values():
                 yield from entries
 
     def refresh(self) -> None:
@@ -104,9 +113,8 @@ class Reader:
 
     def _take_stock(self) -> None:
         """Learn which kinds have entries, and the keys of kinds that have few."""
-        scopes = (ALL, self._campaign)
         rows = self.connection.execute(
-            "SELECT kind, sum(number) FROM tally WHERE scope IN (?, ?) GROUP BY kind", scopes
+            "SELECT kind, sum(number) FROM tally WHERE scope IN (?, ?) GROUP BY kind", self._scopes
         )
         numbers = {KINDS[kind]: number for kind, number in rows if number > 0}
         rare = frozenset(numbers) - {Kind.ADDRESS}
@@ -114,7 +122,7 @@ class Reader:
             rare = frozenset()
         keys = self.connection.execute(
             "SELECT key FROM suppression WHERE kind != 0 AND scope IN (?, ?) LIMIT ?",
-            (*scopes, _FEW if rare else 0),
+            (*self._scopes, _FEW if rare else 0),
         )
         self._rare_keys = frozenset(key for (key,) in keys)
         self._rare = rare
@@ -128,14 +136,18 @@ class Reader:
             return f"The suppression store {self._path} was removed or replaced. Start again."
         return None
 
-    def _rows(self, keys: list[bytes], single: str) -> list[Row]:
+    def _rows(self, keys: list[bytes]) -> list[Row]:
+        """Return the campaign's rows under `keys`: one query, or none where there is no key."""
+        if not keys:
+            return []
         self._lookups += 1
         if self._lookups % _RENEWAL == 0:
             self.refresh()
         try:
             if len(keys) == 1:
-                return self.connection.execute(single, (keys[0], self._campaign)).fetchall()
-            rows: list[Row] = []
+                rows = self._cursor.execute(_ANYWHERE, (keys[0],)).fetchall()
+                return [row for row in rows if row[1] in self._scopes] if rows else rows
+            rows = []
             for start in range(0, len(keys), _MOST_KEYS):
                 some = keys[start : start + _MOST_KEYS]
                 # Few sizes, so that few statements are prepared: filled up with the last key.
@@ -143,8 +155,7 @@ class Reader:
                 some += some[-1:] * (size - len(some))
                 rows += self.connection.execute(_select_many(size), (*some, self._campaign))
         except sqlite3.Error as error:
-            self._fault = explain(self._path, error)
-            raise StoreUnavailable(self._fault) from error
+            raise self._broken(error) from error
         return rows
 
     def _by_key(self, rows: list[Row]) -> dict[bytes, list[Suppression]]:
@@ -157,9 +168,7 @@ class Reader:
         return found
 
 
-def _select(keys: str, scope: str = f"+scope IN ('{ALL}', ?)") -> str:
-    # The unary plus keeps the scope out of the index search: one descent for a key, not two.
-    return f"SELECT {COLUMNS} FROM suppression WHERE {keys} AND {scope}"  # noqa: S608 - constants
+_ANYWHERE: Final = f"SELECT {COLUMNS} FROM suppression WHERE key = ?"  # noqa: S608 - constants
 
 
 def _select_many(size: int) -> str:
