@@ -88,7 +88,7 @@ class Session:
         self._buffer = bytearray()
         self._out = bytearray()
         self._batch = 0
-        self._trickle = False
+        self._trickle = self._resetting = False
         self._over = threading.Event()
         self._verbs: dict[str, Callable[[str], None]] = {
             "EHLO": self._ehlo,
@@ -126,21 +126,25 @@ class Session:
         except (GoneError, OSError, ValueError):  # ValueError: a closed ssl socket
             pass
         finally:
-            self.drop()
+            if not self._resetting:
+                self.drop()
+            # Closed by this thread alone: an OpenSSL read or write still under way in it would
+            # go to whatever connection got the number of a file that another thread closed.
+            self._sock.close()
             with self._shared.changed:
                 self.ended = True
                 self._shared.changed.notify_all()
 
     def drop(self, *, reset: bool = False) -> None:
-        """End the session from outside, with FIN or RST."""
+        """End the session, from any thread, with FIN or RST."""
         self._over.set()
         with contextlib.suppress(OSError):
             if reset:
+                self._resetting = True
                 linger = struct.pack("ii", 1, 0)
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             # Wakes the session's thread. Of the TCP socket: TLS would say good-bye first.
             socket.socket.shutdown(self._sock, socket.SHUT_RD if reset else socket.SHUT_RDWR)
-        self._sock.close()
 
     def interject(self, data: bytes, *, close: bool) -> None:
         """Send bytes nobody asked for, and close if wanted."""
@@ -219,6 +223,8 @@ class Session:
             message = "no TLS context"
             raise RuntimeError(message)
         self._sock = self._shared.tls.wrap_socket(self._sock, server_side=True)
+        if self._over.is_set():  # dropped during the handshake
+            raise GoneError
 
     def _auth(self, line: str) -> None:
         _, mechanism, *initial = line.split(" ")

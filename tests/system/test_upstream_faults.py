@@ -11,6 +11,7 @@ from tests.support.wire import Client, Reply, envelope, stuffed
 STAGES = [it for it in Stage if it not in {Stage.CONNECT, Stage.RSET, Stage.QUIT}]
 BROKEN = [faults.CLOSE, faults.RESET, faults.GARBAGE, faults.ENDLESS, faults.SHUTTING_DOWN]
 SAID = {  # the words for a stage; a fault in the TLS handshake is one of STARTTLS
+    Stage.BANNER: ("banner", "connect"),  # a reset may be quicker than connect's return
     Stage.HANDSHAKE: ("starttls", "tls"),
     Stage.BODY: ("body", "final"),  # the fault may be noticed when the client is done
 }
