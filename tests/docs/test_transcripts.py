@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs import pages
+from tests.support import need
 
 BIN = Path(sys.executable).parent
 CHECKER = doctest.OutputChecker()
@@ -41,18 +42,20 @@ def run(
     """Type each command in turn; `...` in the output shown stands for anything."""
     for block in blocks:
         for command, shown in block.steps:
+            if command.startswith("curl "):
+                need.program("curl")
             done = subprocess.run(
                 ["bash", "-c", translate(command, ports)],
                 cwd=cwd,
                 env=env,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
+                capture_output=True,
                 text=True,
                 timeout=60,
                 check=False,
             )
-            want, got = shown.rstrip() + "\n", done.stdout.rstrip() + "\n"
+            said = done.stdout + done.stderr  # results, then words: the order on a terminal
+            want, got = shown.rstrip() + "\n", said.rstrip() + "\n"
             options = doctest.ELLIPSIS
             assert CHECKER.check_output(want, got, options), (
                 f"{block.page}:{block.line}: $ {command}\nshown:\n{want}\ngot:\n{got}"

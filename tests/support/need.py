@@ -8,7 +8,9 @@ installs those where it may. This module therefore imports only the standard lib
 
 from __future__ import annotations
 
+import functools
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -22,8 +24,12 @@ PACKAGES = {
     "dovecot": "dovecot-core",
     "prometheus": "prometheus",
     "promtool": "prometheus",
+    "curl": "curl",
 }
 """Program to Debian package. CI has every one of them."""
+
+PERL_MODULES = {"swaks": ("Net::SSLeay", "libnet-ssleay-perl")}
+"""Program to a Perl module that it cannot do its work here without, and the package of that."""
 
 OPTIONAL = {"node": "nodejs", "npm": "npm"}
 """Used when at hand, never installed: too large for what they add. Even CI may lack them."""
@@ -45,19 +51,39 @@ def program(name: str) -> str:
     Raises:
         KeyError: the program is in neither table, so nobody could tell how to get it.
     """
-    package = PACKAGES.get(name) or OPTIONAL[name]
+    packages = list(_missing_for(name))
     path = find(name)
-    if path is None:
+    if path is None or packages:
         import pytest
 
         missing = OPTIONAL_SKIP if name in OPTIONAL else "missing"
-        pytest.skip(f"program {name} {missing}; Debian: apt-get install {package}")
+        pytest.skip(f"program {name} {missing}; Debian: apt-get install {' '.join(packages)}")
     return path
 
 
 def missing() -> Iterator[str]:
     """Yield the Debian packages that would have to be installed for every test to run."""
-    yield from sorted({package for name, package in PACKAGES.items() if find(name) is None})
+    yield from sorted({package for name in PACKAGES for package in _missing_for(name)})
+
+
+def _missing_for(name: str) -> Iterator[str]:
+    if find(name) is None:
+        yield PACKAGES.get(name) or OPTIONAL[name]
+    if name in PERL_MODULES:
+        module, package = PERL_MODULES[name]
+        if not _perl_has(module):
+            yield package
+
+
+@functools.cache
+def _perl_has(module: str) -> bool:
+    perl = find("perl")
+    return (
+        perl is not None
+        and not subprocess.run(
+            [perl, f"-M{module}", "-e1"], stderr=subprocess.DEVNULL, check=False
+        ).returncode
+    )
 
 
 if __name__ == "__main__":
