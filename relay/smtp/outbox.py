@@ -9,13 +9,15 @@ the figures.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
 _logger = logging.getLogger(__name__)
+
+_ENOUGH: Final = 65_536  # octets held for one connection; a turn may read megabytes from it
 
 
 class Outbox:
@@ -35,6 +37,8 @@ class Outbox:
             self._at_turn_end(self.flush)
         before = held.get(transport)
         held[transport] = octets if before is None else before + octets
+        if before is not None and len(before) > _ENOUGH:
+            self.write_now(transport)  # so that its back-pressure is felt within the turn
 
     def write_now(self, transport: asyncio.WriteTransport, octets: bytes = b"") -> None:
         """Write what is held for `transport`, and `octets` behind it, at once."""
