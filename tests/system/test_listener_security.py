@@ -205,7 +205,7 @@ def test_sigterm_does_not_wait_for_an_unfinished_dialogue(
 ) -> None:
     presend = unfinished(start, upstream, certificates, GRACE="3600")
     with contextlib.ExitStack() as stack:
-        for line in UNFINISHED:
+        for line in UNFINISHED[:2]:  # a TLS handshake ends at its own bound
             stack.enter_context(Client.greeted(presend.smtp_port)).cmd(line)
         presend.sigterm()
         assert presend.wait() == 0
