@@ -75,7 +75,7 @@ class Relay:
         self,
         settings: Settings,
         upstreams: Sequence[Upstream],
-        spawn: Callable[[Coroutine[object, object, None]], object],
+        spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         known: Mapping[str, MailRoute],
     ) -> None:
         """Build all parts, and open the store. Raises StoreError and StartError."""

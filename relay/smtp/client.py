@@ -33,6 +33,7 @@ class Client(asyncio.Protocol):
 
     __slots__ = (
         "_eof",
+        "_handshake",
         "_holds",
         "_last",
         "_rules",
@@ -52,6 +53,7 @@ class Client(asyncio.Protocol):
         self._rules = rules
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
+        self._handshake: asyncio.Task[None] | None = None
         self.closing = self._eof = False
         self._holds = 0
         self._last = 0.0
@@ -144,7 +146,7 @@ class Client(asyncio.Protocol):
         if self._transport is not None:
             self._rules.outbox.write_now(self._transport)
         self._hold(_TLS)  # the first octets of the handshake must reach TLS, not the session
-        self._rules.services.spawn(self._upgrade(done))
+        self._handshake = self._rules.services.spawn(self._upgrade(done))
 
     async def _upgrade(self, done: Callable[[], None]) -> None:
         transport, context = self._transport, self._rules.tls
@@ -160,16 +162,24 @@ class Client(asyncio.Protocol):
             )
         except (OSError, TimeoutError) as error:
             _logger.warning("TLS handshake with client %s failed: %s", self.peer, error)
-            transport.abort()
-            if self._transport is not None:  # its loss was told to TLS, not to us
-                self.connection_lost(None)
+            self._gone_in_handshake(transport)
             return
+        except asyncio.CancelledError:
+            self._gone_in_handshake(transport)
+            raise
+        finally:
+            self._handshake = None
         if upgraded is None or self._transport is None:
             return
         self._transport = upgraded
         self._holds = 0
         self.tls = True
         done()
+
+    def _gone_in_handshake(self, transport: asyncio.Transport) -> None:
+        transport.abort()
+        if self._transport is not None:  # its loss was told to TLS, not to us
+            self.connection_lost(None)
 
     # The listener's calls
 
@@ -186,7 +196,9 @@ class Client(asyncio.Protocol):
 
     def drain(self) -> None:
         """Close now if nothing is under way, else when it has ended."""
-        if self._session is not None and not self.closing:
+        if self._handshake is not None:
+            self._handshake.cancel()
+        elif self._session is not None and not self.closing:
             self._session.drain()
 
     def cut(self) -> None:

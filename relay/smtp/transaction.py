@@ -17,6 +17,7 @@ from relay.smtp.delivery import Delivery, Outcome
 from validators.verdict import Accept, Action
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import TypeAlias
 
@@ -59,7 +60,7 @@ class Services:
         connections: Connections,
         events: Sink,
         provider: Callable[[str], str],
-        spawn: Callable[[Coroutine[object, object, None]], object],
+        spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         waited: Callable[[Stage, float], None],
         clock: Callable[[], float],
         most_recipients: int,

@@ -183,7 +183,7 @@ def test_an_unfinished_dialogue_is_idling(
     start: Start, upstream: Upstream, certificates: Certificates
 ) -> None:
     presend = unfinished(start, upstream, certificates, LIMITS__IDLE="0.3")
-    for line in UNFINISHED[:2]:  # a TLS handshake has its own, fixed bound
+    for line in UNFINISHED[:2]:  # a TLS handshake ends without a word
         with Client.greeted(presend.smtp_port) as client:
             assert client.cmd(line).code == 334
             assert str(client.reply()).startswith("421 4.4.2 ")
@@ -205,7 +205,7 @@ def test_sigterm_does_not_wait_for_an_unfinished_dialogue(
 ) -> None:
     presend = unfinished(start, upstream, certificates, GRACE="3600")
     with contextlib.ExitStack() as stack:
-        for line in UNFINISHED[:2]:  # a TLS handshake ends at its own bound
+        for line in UNFINISHED:
             stack.enter_context(Client.greeted(presend.smtp_port)).cmd(line)
         presend.sigterm()
         assert presend.wait() == 0
