@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from relay.app.errors import StartError
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from validators.mailroute import MailRoute
     from validators.pipeline import Check
 
+_logger = logging.getLogger(__name__)
+
 
 class Validation(NamedTuple):
     """The validators, put together from settings."""
@@ -39,13 +43,25 @@ async def validation(settings: Settings, *, dns: bool = True) -> AsyncIterator[V
 
     Without `dns`, mail routes are not looked up. Raises StoreError.
     """
-    store = open_store(settings.store, campaign=settings.campaign_id)
+    store = open_store(_list_of(settings), campaign=settings.campaign_id)
     routes = resolver(settings, {}, None, patient=True)
     try:
         yield Validation(recipient_pipeline(settings, store, routes if dns else None), routes)
     finally:
         await routes.aclose()
         store.close()
+
+
+def _list_of(settings: Settings) -> str:
+    """Return the store to read; none where the operator named none and there is none.
+
+    A list can be judged on a machine where no relay has ever run.
+    """
+    named = "store" in settings.model_fields_set
+    if named or Path(settings.store.removeprefix("sqlite://")).exists():
+        return settings.store
+    _logger.warning("No suppression list: %s is not there (PRESEND_STORE)", settings.store)
+    return "memory:"
 
 
 def resolver(
