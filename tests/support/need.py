@@ -8,7 +8,6 @@ installs those where it may. This module therefore imports only the standard lib
 
 from __future__ import annotations
 
-import functools
 import shutil
 import subprocess
 import sys
@@ -75,7 +74,6 @@ def _missing_for(name: str) -> Iterator[str]:
             yield package
 
 
-@functools.cache
 def _perl_has(module: str) -> bool:
     perl = find("perl")
     return (
