@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from relay.stores import StoreError, open_store
-from relay.stores.sqlite import SqliteStore, reader
+from relay.stores.sqlite import SqliteStore, reader, sieve
 from relay.stores.sqlite import schema as sqlite_schema
 from relay.stores.sqlite.rows import KINDS, REASONS
 from tests.contracts.conftest import Clock
@@ -336,3 +336,35 @@ def test_kill_9_during_an_import_leaves_the_store_as_it_was(
         assert sorted(store.entries(), key=lambda it: it.value) == before
         assert store.counts() == {SuppressionReason.MANUAL: 2}
     assert again.add([entry("bob@example.com")]) == 1
+
+
+def sieved(store: SqliteStore) -> bool:
+    """Whether the store's sieve is in use."""
+    return store._reader._sieve.complete
+
+
+def test_a_sieve_spares_reads_and_hides_nothing(opened: Callable[[], SqliteStore]) -> None:
+    store = opened()
+    listed = [f"user{number}@example.com" for number in range(2 * sieve._SLICE)]
+    store.import_entries(map(entry, listed))
+    for _ in range(sieve._REST + 4):
+        store.refresh()
+    assert sieved(store)
+    others = [f"other{number}@example.com" for number in range(1000)]
+    assert sum(len(queries(store, text)) for text in others) < 200
+    assert all(store.find([address(text)])[0] for text in listed[::97])
+    store.add([entry(others[0])])
+    store.refresh()
+    assert not sieved(store)
+    assert store.find([address(others[0])])[0]
+
+
+@pytest.mark.parametrize("number", [1, 5, 300])
+def test_a_sieve_of_any_size_hides_nothing(opened: Callable[[], SqliteStore], number: int) -> None:
+    store = opened()
+    listed = [f"user{each}@example.com" for each in range(number)]
+    store.add(map(entry, listed))
+    for _ in range(sieve._REST + 4):
+        store.refresh()
+    assert sieved(store)
+    assert all(store.find([address(text) for text in listed]))

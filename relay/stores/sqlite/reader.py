@@ -3,7 +3,7 @@
 A read transaction is held open between refreshes, so that a lookup takes no file lock. Kinds of
 entries that neither the campaign nor scope `all` has are not looked up at all; of kinds other than
 addresses that have few entries, the keys are kept in memory, and the file is asked about a key that
-is among them only.
+is among them only. Of addresses a sieve is kept: see `sieve`.
 """
 
 import sqlite3
@@ -14,6 +14,7 @@ from typing import Final
 from relay.stores.rank import in_force, specificity
 from relay.stores.sqlite.rows import KINDS, Row, from_row
 from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, probe
+from relay.stores.sqlite.sieve import Sieve
 from validators.address import Address
 from validators.checks.suppression import (
     ALL,
@@ -45,8 +46,11 @@ class Reader:
         self._scopes = (ALL, campaign)
         self._clock = clock
         self._kinds: frozenset[Kind] = frozenset()
+        self._hashed: frozenset[Kind] = frozenset()
         self._rare: frozenset[Kind] = frozenset()
         self._rare_keys: frozenset[bytes] = frozenset()
+        self._sieve = Sieve()
+        self._addresses = 0
         self._version: int | None = None
         self._fault: str | None = None
         self._lookups = 0
@@ -78,7 +82,10 @@ class Reader:
 
     def _keys(self, address: Address) -> list[bytes]:
         """Return the keys to look up: those of kinds with many entries, and of the rare a hit."""
-        keys = keys_for(address, self._kinds) if self._kinds else []
+        kinds = self._kinds
+        if self._sieve.complete and self._sieve.misses(address.canonical):
+            kinds = self._hashed
+        keys = keys_for(address, kinds) if kinds else []
         if self._rare:
             keys += self._rare_keys.intersection(keys_for(address, self._rare))
         return keys
@@ -108,6 +115,8 @@ class Reader:
                     probe(connection)
                 self._take_stock()
                 self._version, self._fault = version, None
+            else:
+                self._sieve.advance(connection, self._addresses)
         except sqlite3.Error as error:
             self._fault = explain(self._path, error)
 
@@ -124,9 +133,14 @@ class Reader:
             "SELECT key FROM suppression WHERE kind != 0 AND scope IN (?, ?) LIMIT ?",
             (*self._scopes, _FEW if rare else 0),
         )
+        self._sieve.reset()
+        ((self._addresses,),) = self.connection.execute(
+            "SELECT ifnull(sum(number), 0) FROM tally WHERE kind = 0"
+        )
         self._rare_keys = frozenset(key for (key,) in keys)
         self._rare = rare
         self._kinds = frozenset(numbers) - rare
+        self._hashed = self._kinds - {Kind.ADDRESS}
 
     def healthy(self) -> str | None:
         """Return why lookups fail, or would after the next start; None if they do not."""
