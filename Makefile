@@ -1,7 +1,7 @@
 # Every target does its own set-up: Python 3.11 or newer and make are all a machine needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts dependencies check bench format clean
+.PHONY: help run test lint types contracts dependencies check image bench format clean
 
 BIN := .venv/bin
 SYNCED := .venv/.synced
@@ -31,6 +31,9 @@ dependencies: $(SYNCED) ## what is imported is declared, and the other way round
 	$(BIN)/deptry .
 
 check: lint types contracts dependencies test ## all of the above
+
+image: $(SYNCED) ## build the image and run it in a pod: root, podman, runc, debootstrap
+	$(BIN)/python -m pytest tests/deploy/image_check.py
 
 bench: $(SYNCED) ## measure speed and memory beside other relays: ten minutes, root on Debian
 	$(BIN)/python -m tests.bench $(ARGS)
