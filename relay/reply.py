@@ -6,7 +6,7 @@ of the enhanced status code is derived from the code, so the two cannot disagree
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from validators.verdict import Defer, Reason, Reject
 
@@ -82,6 +82,10 @@ class UpstreamReply:
     def __str__(self) -> str:
         """Return the reply as it reads, without the last CRLF."""
         return self.wire.decode("utf-8", "replace").rstrip()
+
+
+AnyReply: TypeAlias = Reply | UpstreamReply
+"""What a command can be answered with."""
 
 
 def _printable(text: str) -> str:

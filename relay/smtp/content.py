@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from relay.reply import TABLE
 
 if TYPE_CHECKING:
-    from relay.smtp.delivery import AnyReply
+    from relay.reply import AnyReply
 
 _END: Final = b"\r\n.\r\n"
 _LOOP: Final = 100  # Received headers (RFC 5321 6.3)

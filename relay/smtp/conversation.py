@@ -16,8 +16,7 @@ from relay.smtp.lines import Input
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from relay.reply import Reply
-    from relay.smtp.delivery import AnyReply
+    from relay.reply import AnyReply, Reply
     from relay.smtp.rules import Rules
 
 _logger = logging.getLogger(__name__)

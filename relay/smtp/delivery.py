@@ -9,76 +9,31 @@ content began nothing is repeated, since nobody can know what the upstream did w
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final
 
 from relay.events import UpstreamFault
 from relay.events import UpstreamReply as Replied
-from relay.reply import INTERMEDIATE, REFUSED, TABLE, Reply, UpstreamReply
+from relay.reply import INTERMEDIATE, REFUSED, TABLE
 from relay.smtp.connect import HandshakeError
 from relay.smtp.dialect import GO, enhanced, fits, mail_line, rcpt_line
+from relay.smtp.ports import Outcome
 from relay.smtp.upstream import Fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Sequence
     from typing import TypeAlias
 
-    from relay.events import Sink, Stage
+    from relay.events import Stage
+    from relay.reply import AnyReply, Reply, UpstreamReply
     from relay.smtp.commands import Mail, Rcpt
+    from relay.smtp.ports import Flow, Services
     from relay.smtp.upstream import Connection
 
-    AnyReply: TypeAlias = Reply | UpstreamReply
-    Asked: TypeAlias = Callable[["Outcome"], None]
+    Asked: TypeAlias = Callable[[Outcome], None]
 
 _logger = logging.getLogger(__name__)
 
 _DOT: Final = b".\r\n"
-
-
-class Outcome(NamedTuple):
-    """What the upstream said to a group: a reply for each RCPT, and for DATA if it was asked.
-
-    `ready` is true when content may follow.
-    """
-
-    rcpts: Sequence[AnyReply]
-    data: AnyReply | None
-    ready: bool
-
-
-class Connections(Protocol):
-    """Where upstream connections come from: `pool.Upstreams`."""
-
-    def take(self) -> Connection | None:
-        """Return a ready connection, or None."""
-
-    async def acquire(self) -> Connection:
-        """Return a connection, or raise HandshakeError."""
-
-    def give_back(self, connection: Connection) -> None:
-        """Take a clean connection back."""
-
-
-class Services(Protocol):
-    """What a delivery needs of the relay: a part of `transaction.Services`."""
-
-    connections: Connections
-    events: Sink
-
-    def spawn(self, work: Coroutine[object, object, None], /) -> object:
-        """Own a task until it ends."""
-
-    def waited(self, stage: Stage, seconds: float, /) -> None:
-        """Take note of how long the upstream took to reply."""
-
-
-class Flow(Protocol):
-    """Who sends the content, and can be told to wait: the session."""
-
-    def pause(self) -> None:
-        """Read no more from the client for now."""
-
-    def resume(self) -> None:
-        """Go on reading."""
 
 
 class Delivery:

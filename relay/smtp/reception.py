@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from relay.reply import AnyReply
     from relay.smtp.content import ChunkScanner, DataScanner
-    from relay.smtp.delivery import AnyReply
     from relay.smtp.transaction import Transaction
 
 _PATIENCE: Final = 1 << 24  # octets, and as many as the largest message, that may follow a fault

@@ -29,8 +29,8 @@ from validators.verdict import Accept
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from relay.reply import AnyReply
     from relay.smtp.commands import Mail, Rcpt
-    from relay.smtp.delivery import AnyReply
     from relay.smtp.rules import Rules
     from validators.pipeline import Judgement
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from relay import reply as replies
 from relay.events import NO_REASON, Message, Recipient
 from relay.reply import FOR_GOOD, REFUSED, TABLE, UpstreamReply
-from relay.smtp.delivery import Delivery, Outcome
+from relay.smtp.delivery import Delivery
+from relay.smtp.ports import Outcome
 from validators.verdict import Accept, Action
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from relay.events import Result, Sink, Stage
+    from relay.reply import AnyReply
     from relay.smtp.commands import Mail, Rcpt
-    from relay.smtp.delivery import AnyReply, Connections, Flow
+    from relay.smtp.ports import Connections, Flow
     from validators.pipeline import Judgement
 
     Answer: TypeAlias = Callable[[Sequence[AnyReply], bool], None]
