@@ -3,7 +3,7 @@
 import re
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.smtp.content import ChunkScanner, DataScanner
@@ -41,6 +41,7 @@ def scan(chunks: list[bytes]) -> tuple[bytes, bytes | None, str]:
 
 
 @given(STREAMS, st.lists(st.integers(0, 400), max_size=12))
+@example(b"\r.\n", [2])
 def test_any_cutting_finds_the_same_end_and_fault(stream: bytes, places: list[int]) -> None:
     """The end, the rest and the fault do not depend on how the stream was cut."""
     _content, rest, fault = scan([stream])
@@ -61,6 +62,9 @@ def test_any_cutting_passes_the_same_content(stream: bytes, places: list[int]) -
 
 
 @given(STREAMS, st.lists(st.integers(0, 400), max_size=12))
+@example(b"a\rb\nc", [])
+@example(b"a\nb\rc", [])
+@example(b"\r.\r\n\n", [])
 def test_nothing_that_could_end_a_message_elsewhere_leaves(
     stream: bytes, places: list[int]
 ) -> None:
