@@ -66,7 +66,7 @@ class _Group:
 class Pipeline:
     """Parses each recipient, asks the checks in order, folds what they find into a verdict."""
 
-    __slots__ = ("_checks", "_on_failure", "_parse", "_policy")
+    __slots__ = ("_checks", "_examine", "_on_failure", "_parse", "_policy")
 
     def __init__(
         self,
@@ -82,6 +82,7 @@ class Pipeline:
         self._parse = syntax.parse
         self._on_failure = on_failure
         self._checks = tuple(checks)
+        self._examine = tuple(check.examine for check in checks)
         self._policy = policy
 
     def judge(self, group: Sequence[str]) -> list[Judgement] | Awaitable[list[Judgement]]:
@@ -92,23 +93,24 @@ class Pipeline:
         """
         parse = self._parse
         addresses: list[Address] = []
-        texts = iter(group)
-        for text in texts:
+        for text in group:
             address = parse(text)
             if address.__class__ is Finding:
-                parsed = [*addresses, address, *map(parse, texts)]
+                parsed = [*map(parse, group)]
                 return self._judge_closely(self._open(group, parsed), 0, None)
             addresses.append(address)  # type: ignore[arg-type] # as just seen
         # nearly every group leaves this loop at its end, with nothing found and nothing built
-        for check in self._checks:
+        for place, examine in enumerate(self._examine):
             try:
-                facts = check.examine(addresses)
+                facts = examine(addresses)
             except Exception as error:  # noqa: BLE001 logged, and turned into findings
-                facts = self._failure(check, addresses, error)
+                facts = self._failure(self._checks[place], addresses, error)
             if facts is not CLEAR:
-                case = self._open(group, addresses)
-                return self._judge_closely(case, self._checks.index(check), facts)
-        return [Judgement(address.text, address, ACCEPT, ()) for address in addresses]
+                return self._judge_closely(self._open(group, addresses), place, facts)
+        judged = []
+        for address in addresses:  # most groups are of one, for which a comprehension is dear
+            judged.append(Judgement(address.text, address, ACCEPT, ()))  # noqa: PERF401
+        return judged
 
     async def judge_one(self, text: str) -> Judgement:
         """Judge one recipient."""

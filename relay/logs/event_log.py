@@ -15,6 +15,11 @@ _logger = logging.getLogger(__name__)
 LONGEST_TEXT: Final = 1000
 """Characters of a reply or an error that are logged."""
 
+_HEAD: Final = Recipient._fields.index("verdict")
+"""Fields of a recipient's line that differ from line to line; most lines share the rest."""
+_MOST_TAILS: Final = 1024
+"""Ends of recipients' lines that are kept."""
+
 
 class EventLog:
     """Keeps events until `flush` and then writes their lines at once.
@@ -48,7 +53,9 @@ class EventLog:
         self._least = logging.getLevelNamesMapping()[level.upper()]
         lines = self._lines = Lines(form, campaign)
         self._quote = lines.quote
-        self._as_recipient = lines.shape("info", "recipient", Recipient._fields)
+        self._recipient_head = lines.head("info", "recipient", Recipient._fields[:_HEAD])
+        self._recipient_tail = lines.tail(Recipient._fields[_HEAD:])
+        self._tails: dict[tuple[object, ...], str] = {}
         self._as_message = lines.shape("info", "message", Message._fields)
         self._as_reply = lines.shape("debug", "upstream_reply", UpstreamReply._fields)
         self._as_fault = lines.shape("warning", "upstream_fault", UpstreamFault._fields)
@@ -103,22 +110,36 @@ class EventLog:
         return self._quote(self._mask_text(text)[:LONGEST_TEXT] if text else "")
 
     def _recipient(self, stamp: str, event: Recipient) -> str:
+        said = event[_HEAD:]
+        tail = self._tails.get(said)
+        if tail is None:
+            tail = self._recipient_end(event)
+            if not event.detail:  # then it is one of few, and the next recipient's too
+                if len(self._tails) >= _MOST_TAILS:
+                    self._tails.clear()
+                self._tails[said] = tail
         quote = self._quote
-        address = self._mask(event.address)
-        return self._as_recipient(
-            stamp,
+        return (
+            self._recipient_head(
+                stamp, (quote(event.message_id), quote(self._mask(event.address)))
+            )
+            + tail
+        )
+
+    def _recipient_end(self, event: Recipient) -> str:
+        """Return all that follows the address."""
+        quote, detail = self._quote, event.detail
+        return self._recipient_tail(
             (
-                quote(event.message_id),
-                quote(address),
                 quote(event.verdict),
                 quote(event.reason),
-                self._text(event.detail and event.detail.replace(event.address, address)),
+                self._text(detail and detail.replace(event.address, self._mask(event.address))),
                 self._lines.quote_list(event.observed),
                 event.code,
                 event.upstream_code,
                 quote(event.enhanced),
                 quote(event.provider),
-            ),
+            )
         )
 
     def _message(self, stamp: str, event: Message) -> str:

@@ -53,21 +53,34 @@ class Lines:
 
     def shape(self, level: str, event: str, names: Sequence[str]) -> Render:
         """Return what makes lines of one kind: `ts`, `level`, `event`, `campaign`, then names."""
+        head, end = self.head(level, event, names), self.tail(())(())
+        return lambda stamp, values: head(stamp, values) + end
+
+    def head(self, level: str, event: str, names: Sequence[str]) -> Render:
+        """Return what makes the beginnings of lines of one kind, up to the last of `names`."""
+        campaign = self.quote(self._campaign)
         if self._json:
-            fields = "".join(f',"{name}":%s' for name in names)
-            campaign = self.quote(self._campaign).replace("%", "%%")
-            template = (
-                f'{{"ts":"%s","level":"{level}","event":"{event}","campaign":{campaign}{fields}}}\n'
-            )
+            start = f'"level":"{level}","event":"{event}","campaign":{campaign}'.replace("%", "%%")
+            template = f'{{"ts":"%s",{start}{_json_fields(names)}'
             return lambda stamp, values: template % (stamp, *values)
+        start = f"{level} {event} campaign={campaign}"
+        return lambda stamp, values: f"{stamp} {start}{_text_fields(names, values)}"
 
-        start = f"{level} {event} campaign={self.quote(self._campaign)}"
+    def tail(self, names: Sequence[str]) -> Callable[[Sequence[object]], str]:
+        """Return what makes the ends of lines, from the first of `names` on."""
+        if self._json:
+            template = f"{_json_fields(names)}}}\n"
+            return lambda values: template % tuple(values)
+        return lambda values: f"{_text_fields(names, values)}\n"
 
-        def render(stamp: str, values: Sequence[object]) -> str:
-            pairs = (f" {name}={value}" for name, value in zip(names, values, strict=True) if value)
-            return f"{stamp} {start}{''.join(pairs)}\n"
 
-        return render
+def _json_fields(names: Sequence[str]) -> str:
+    return "".join(f',"{name}":%s' for name in names)
+
+
+def _text_fields(names: Sequence[str], values: Sequence[object]) -> str:
+    """Leave out what is empty."""
+    return "".join(f" {name}={value}" for name, value in zip(names, values, strict=True) if value)
 
 
 def _quote_text(value: str) -> str:

@@ -66,6 +66,8 @@ class Metrics:
         self._dns_lookup = Histogram(labels.REMOTE_SECONDS)
         self._pool_wait = Histogram(labels.WAIT_SECONDS)
         self._reply_seconds = Histograms(labels.STAGES, labels.LONG_SECONDS)
+        self.reply_waited: Callable[[str, float], None] = self._reply_seconds.observe
+        """Observe how many seconds the upstream took to reply at a stage."""
         self._watched: dict[str, Source] = {}
         self._exposition = Exposition(self._sources(), campaign)
         self._handlers: dict[type, Callable[..., None]] = {
@@ -112,13 +114,15 @@ class Metrics:
         self._handlers[event.__class__](event)
 
     def _recipient(self, event: Recipient) -> None:
-        self._recipients.add(event.verdict, event.reason)
-        for reason in event.observed:
-            self._observed.add(reason)
-        if event.upstream_code:
-            self._replies.add("rcpt", event.upstream_code, event.provider)
-            if event.enhanced in labels.UNKNOWN_USER:
-                self._unknown_users.add(event.provider)
+        _, _, verdict, reason, _, observed, _, upstream_code, enhanced, provider = event
+        self._recipients.add(verdict, reason)
+        if observed:
+            for each in observed:
+                self._observed.add(each)
+        if upstream_code:
+            self._replies.add("rcpt", upstream_code, provider)
+            if enhanced in labels.UNKNOWN_USER:
+                self._unknown_users.add(provider)
 
     def _message(self, event: Message) -> None:
         self._messages.add(event.result)
@@ -144,10 +148,6 @@ class Metrics:
     def pool_waited(self, seconds: float) -> None:
         """Observe how long a transaction waited for an upstream connection."""
         self._pool_wait.observe(seconds)
-
-    def reply_waited(self, stage: str, seconds: float) -> None:
-        """Observe how long the upstream took to reply at a stage."""
-        self._reply_seconds.observe(stage, seconds)
 
     def dns_looked_up(self, seconds: float) -> None:
         """Observe a mail route lookup that the cache could not answer."""

@@ -34,12 +34,15 @@ class Client(asyncio.Protocol):
     __slots__ = (
         "_eof",
         "_handshake",
+        "_heard",
         "_holds",
         "_last",
+        "_outbox",
         "_rules",
         "_session",
         "_transport",
         "closing",
+        "held",
         "loopback",
         "peer",
         "tls",
@@ -51,12 +54,14 @@ class Client(asyncio.Protocol):
         self.tls = False
         self.loopback = False
         self._rules = rules
+        self._outbox = rules.outbox
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
         self._handshake: asyncio.Task[None] | None = None
-        self.closing = self._eof = False
+        self.closing = self.held = self._eof = False
         self._holds = 0
         self._last = 0.0
+        self._heard = False
 
     # asyncio.Protocol
 
@@ -77,24 +82,25 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand octets to the session; hold the client back while it is too far ahead."""
-        self._last = self._rules.clock()
+        self._heard = True
         session = self._session
         if self.closing or session is None:
             return
         session.receive(data)
-        if session.backlog > _FULL:
+        if session.input.left > _FULL:
             self._hold(_AHEAD)
+            self.held = True
 
     def eof_received(self) -> bool:
         """Let a client that only stopped sending still read the reply that is due."""
-        self._eof = True
+        self._eof = self.held = True
         return self._session is not None and not self._session.listening and not self.tls
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is over
         """End what was under way: an unfinished message stays unfinished."""
         self.closing = True
         if self._transport is not None:
-            self._rules.outbox.forget(self._transport)
+            self._outbox.forget(self._transport)
             self._transport = None
         self._rules.doorman.leave(self)
         if self._session is not None:
@@ -123,28 +129,28 @@ class Client(asyncio.Protocol):
 
     def write(self, octets: bytes) -> None:
         """Send replies."""
+        self._heard = True
         if self._transport is not None:
-            self._rules.outbox.write(self._transport, octets)
+            self._outbox.write(self._transport, octets)
 
     def close(self) -> None:
         """Close once everything written has been sent."""
         self.closing = True
         if self._transport is not None:
-            self._rules.outbox.write_now(self._transport)
+            self._outbox.write_now(self._transport)
             self._transport.close()
 
     def caught_up(self) -> None:
         """Read on after a wait; close behind a client that had stopped sending."""
-        self._last = self._rules.clock()
-        if self._holds:
-            self._release(_AHEAD)
+        self.held = self._eof
+        self._release(_AHEAD)
         if self._eof and self._session is not None and not self._session.busy:
             self.close()
 
     def start_tls(self, done: Callable[[], None]) -> None:
         """Begin the handshake; `done` is called when the connection is encrypted."""
         if self._transport is not None:
-            self._rules.outbox.write_now(self._transport)
+            self._outbox.write_now(self._transport)
         self._hold(_TLS)  # the first octets of the handshake must reach TLS, not the session
         self._handshake = self._rules.services.spawn(self._upgrade(done))
 
@@ -185,6 +191,10 @@ class Client(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Close what has been idle too long, also in the middle of a message."""
+        if self._heard:  # since the tick before: cheaper than to read the clock at every command
+            self._heard = False
+            self._last = now
+            return
         session = self._session
         silent = session is None or session.listening
         if not silent or now - self._last < self._rules.bounds.idle:
@@ -205,7 +215,7 @@ class Client(asyncio.Protocol):
         """Close at once."""
         self.closing = True
         if self._transport is not None:
-            self._rules.outbox.forget(self._transport)
+            self._outbox.forget(self._transport)
             self._transport.abort()
 
     @property

@@ -82,12 +82,18 @@ def parse_mail(rest: bytes) -> Mail:
     return Mail(path, size, eight_bit, smtputf8, dsn)
 
 
-def parse_rcpt(rest: bytes) -> Rcpt:
-    """Parse what follows "RCPT ".
+def parse_rcpt(rest: bytes, *, utf8: bool) -> Rcpt:
+    """Parse what follows "RCPT "; `utf8` tells whether MAIL had SMTPUTF8 (RFC 6531 3.3).
 
     Raises BadCommand.
     """
+    if rest[:4] == b"TO:<" and rest.find(b">") == len(rest) - 1 and rest.isascii():
+        plain = rest[4:-1]
+        if _QUOTE not in plain and plain[:1] != b"@":
+            return Rcpt(plain.decode(), b"")
     path, params = _path(rest, b"TO:")
+    if not utf8 and not path.isascii():
+        raise BadCommand(TABLE["BAD_RECIPIENT"].because("needs SMTPUTF8"))
     if not params:
         return Rcpt(path, b"")
     dsn = b""
@@ -129,7 +135,7 @@ def _path(rest: bytes, keyword: bytes) -> tuple[str, bytes]:
             raise BadCommand(TABLE["BAD_ARGUMENT"])
     end = rest.find(b">", start)
     path = rest[start:end]
-    if b'"' in path:
+    if _QUOTE in path:
         end = _end_of_quoted(rest, start)
         path = rest[start:end]
     if end < 0:

@@ -30,6 +30,8 @@ class Wire(Protocol):
     loopback: bool
     closing: bool
     """Whether nothing more will be read."""
+    held: bool
+    """Whether `caught_up` is waited for."""
 
     def write(self, octets: bytes) -> None:
         """Send replies."""
@@ -60,20 +62,20 @@ class Conversation:
         "_bad",
         "_draining",
         "_expects_content",
-        "_input",
         "_out",
         "_rules",
         "_running",
         "_wire",
         "busy",
+        "input",
     )
 
     def __init__(self, rules: Rules, wire: Wire) -> None:
         """`rules` are what all sessions share."""
         self.busy = False
+        self.input = Input()
         self._rules = rules
         self._wire = wire
-        self._input = Input()
         self._out: list[bytes] = []
         self._bad = 0
         self._draining = self._running = self._expects_content = False
@@ -95,14 +97,9 @@ class Conversation:
         """Whether something would be cut short if the conversation ended now."""
         raise NotImplementedError
 
-    @property
-    def backlog(self) -> int:
-        """Octets that wait for an earlier command to be answered."""
-        return len(self._input)
-
     def receive(self, octets: bytes) -> None:
         """Take what the client sent."""
-        self._input.feed(octets)
+        self.input.feed(octets)
         if not self.busy:
             self._run()
 
@@ -122,15 +119,19 @@ class Conversation:
     def _run(self) -> None:
         """Work through the input until it is read or something has to be waited for."""
         self._running = True
+        read = self.input
         try:
-            while not self.busy and not self._wire.closing:
-                if not self._expects_content:
-                    if not self._take_command():
-                        break
-                elif self._input:
+            while read.left and not self.busy and not self._wire.closing:
+                if self._expects_content:
                     self.take_content()
-                else:
-                    break
+                    continue
+                try:
+                    line = read.line()
+                    if line is None:
+                        break
+                    self.carry_out(line)
+                except BadCommand as bad:
+                    self._mistake(bad.reply)
         except Exception:
             _logger.exception("A session failed")
             self.hang_up(TABLE["OUR_FAULT"])
@@ -138,17 +139,6 @@ class Conversation:
             self._running = False
         if not self.busy:
             self._flush()
-
-    def _take_command(self) -> bool:
-        """Carry out the next line; false if it is not complete yet."""
-        try:
-            line = self._input.line()
-            if line is None:
-                return False
-            self.carry_out(line)
-        except BadCommand as bad:
-            self._mistake(bad.reply)
-        return True
 
     def _mistake(self, reply: Reply) -> None:
         """Answer a bad command; hang up after too many of them."""
@@ -171,11 +161,11 @@ class Conversation:
         if self._draining and not self.in_transaction:
             self.hang_up(TABLE["DRAINING"])
             return
-        if self._input or self._expects_content:
+        if self.input.left:
             self._run()
         else:
             self._flush()
-        if not self.busy:
+        if self._wire.held and not self.busy:
             self._wire.caught_up()
 
     def _say(self, reply: AnyReply) -> None:

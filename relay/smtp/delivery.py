@@ -16,20 +16,16 @@ from relay.events import UpstreamReply as Replied
 from relay.reply import INTERMEDIATE, REFUSED, TABLE
 from relay.smtp.connect import HandshakeError
 from relay.smtp.dialect import GO, enhanced, fits, mail_line, rcpt_line
-from relay.smtp.ports import Outcome
 from relay.smtp.upstream import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import TypeAlias
 
     from relay.events import Stage
     from relay.reply import AnyReply, Reply, UpstreamReply
     from relay.smtp.commands import Mail, Rcpt
-    from relay.smtp.ports import Flow, Services
+    from relay.smtp.ports import Asked, Flow, Services
     from relay.smtp.upstream import Connection
-
-    Asked: TypeAlias = Callable[[Outcome], None]
 
 _logger = logging.getLogger(__name__)
 
@@ -123,14 +119,16 @@ class Delivery:
         """Send what is due in one write: MAIL, RCPTs to say again, RCPTs, DATA."""
         connection = self._ready()
         features = connection.features
-        if self._mail.smtputf8 and not features.smtputf8:
-            self._release()
-            self._break(TABLE["NO_SMTPUTF8"])
-            return
-        lines = [rcpt_line(rcpt, features) for rcpt in self._rcpts]
+        lines = []
         if not self._mail_accepted:
-            again = [rcpt_line(rcpt, features) for rcpt in self.accepted]
-            lines = [mail_line(self._mail, features), *again, *lines]
+            if self._mail.smtputf8 and not features.smtputf8:
+                self._release()
+                self._break(TABLE["NO_SMTPUTF8"])
+                return
+            lines = [mail_line(self._mail, features)]
+            lines += [rcpt_line(rcpt, features) for rcpt in self.accepted]
+        for rcpt in self._rcpts:
+            lines.append(rcpt_line(rcpt, features))  # noqa: PERF401 - dearer for one
         self._asks_data = self._with_data and (features.pipelining or not lines)
         if self._asks_data:
             lines.append(b"DATA\r\n")
@@ -151,9 +149,11 @@ class Delivery:
             else:
                 self._lost(self._stage(len(got)), fault.text)
             return
-        self._services.waited(self._stage(len(got) - 1), connection.took)
+        asks_data, begun = self._asks_data, self._mail_accepted
+        stage: Stage = "data" if asks_data else "rcpt" if self._rcpts or begun else "mail"
+        self._services.waited(stage, connection.took)
         connection.reused = True  # from here on it may have died while it waited for the client
-        data = got.pop() if self._asks_data else None
+        data = got.pop() if asks_data else None
         if data is not None and not fits("data", data.code):
             self._lost("data", f"unexpected reply {data.code}")
             return
@@ -161,14 +161,19 @@ class Delivery:
             if INTERMEDIATE <= reply.code < REFUSED:
                 self._lost(self._stage(place), f"unexpected reply {reply.code}")
                 return
-        if not self._mail_accepted:
+        if not begun:
             if not self._begun(got, data):
                 return
             del got[: 1 + len(self.accepted)]
         for rcpt, reply in zip(self._rcpts, got, strict=True):
             if reply.code < REFUSED:
                 self.accepted.append(rcpt)
-        self._settle(got, data)
+        if self._with_data:
+            self._settle(got, data)
+            return
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked(got, None, ready=False)
 
     def _begun(self, got: list[UpstreamReply], data: UpstreamReply | None) -> bool:
         """Take the replies to MAIL and to RCPTs said again; false if that ended the group."""
@@ -184,30 +189,28 @@ class Delivery:
         return True
 
     def _settle(self, replies: Sequence[AnyReply], data: UpstreamReply | None) -> None:
-        """Finish a group whose MAIL stands."""
+        """Finish a group that ends with DATA, and whose MAIL stands."""
         if data is not None:
             self._services.events.emit(Replied("data", data.code, "other", enhanced(data)))
-        if not self._with_data:
-            self._tell(Outcome(replies, None, ready=False))
-        elif not self.accepted:
+        if not self.accepted:
             if data is not None and data.code == GO:
                 self._lone_dot()
-            self._tell(Outcome(replies, TABLE["NO_VALID_RECIPIENTS"], ready=False))
+            self._tell(replies, TABLE["NO_VALID_RECIPIENTS"], ready=False)
         elif data is None:  # no PIPELINING: DATA goes out once a recipient stands
             self._rest_with_data(replies)
         elif data.code == GO:
             self._content = True
             self._ready().send_content(self._final)
-            self._tell(Outcome(replies, TABLE["START_MAIL"], ready=True))
+            self._tell(replies, TABLE["START_MAIL"], ready=True)
         else:
-            self._tell(Outcome(replies, data, ready=False))
+            self._tell(replies, data, ready=False)
 
     def _rest_with_data(self, replies: Sequence[AnyReply]) -> None:
         asked = self._asked
         assert asked is not None  # noqa: S101
 
-        def then(outcome: Outcome) -> None:
-            asked(Outcome(replies, outcome.data, outcome.ready))
+        def then(_none: Sequence[AnyReply], data: AnyReply | None, *, ready: bool) -> None:
+            asked(replies, data, ready=ready)
 
         self._rcpts = ()
         self._asked = then
@@ -222,7 +225,7 @@ class Delivery:
             self._lone_dot()
         replies: list[AnyReply] = [mail] * len(self._rcpts)
         answer = TABLE["NO_VALID_RECIPIENTS"] if self._with_data else None
-        self._tell(Outcome(replies, answer, ready=False))
+        self._tell(replies, answer, ready=False)
 
     def _lone_dot(self) -> None:
         """End an empty message that the upstream let begin without recipients (RFC 2920 3.1)."""
@@ -256,12 +259,12 @@ class Delivery:
         self.broken = reply
         if self._asked is not None:
             data = reply if self._with_data else None
-            self._tell(Outcome([reply] * len(self._rcpts), data, ready=False))
+            self._tell([reply] * len(self._rcpts), data, ready=False)
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, said: Sequence[AnyReply], data: AnyReply | None, *, ready: bool) -> None:
         asked, self._asked = self._asked, None
         if asked is not None:
-            asked(outcome)
+            asked(said, data, ready=ready)
 
     # Content
 

@@ -36,15 +36,18 @@ class Outbox:
         if not held:
             self._at_turn_end(self.flush)
         before = held.get(transport)
-        held[transport] = octets if before is None else before + octets
-        if before is not None and len(before) > _ENOUGH:
+        if before is None:
+            held[transport] = octets
+            return
+        held[transport] = before + octets
+        if len(before) > _ENOUGH:
             self.write_now(transport)  # so that its back-pressure is felt within the turn
 
     def write_now(self, transport: asyncio.WriteTransport, octets: bytes = b"") -> None:
         """Write what is held for `transport`, and `octets` behind it, at once."""
-        before = self._held.pop(transport, b"")
-        if before or octets:
-            _write(transport, before + octets)
+        octets = self._held.pop(transport, b"") + octets
+        if octets:
+            _write(transport, octets)
 
     def forget(self, transport: asyncio.WriteTransport) -> None:
         """Drop what is held for `transport`: it is to be aborted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -12,15 +12,13 @@ if TYPE_CHECKING:
     from relay.smtp.upstream import Connection
 
 
-class Outcome(NamedTuple):
-    """What the upstream said to a group: a reply for each RCPT, and for DATA if it was asked.
+class Asked(Protocol):
+    """Takes what the upstream said to a group."""
 
-    `ready` is true when content may follow.
-    """
-
-    rcpts: Sequence[AnyReply]
-    data: AnyReply | None
-    ready: bool
+    def __call__(
+        self, said: Sequence[AnyReply], data: AnyReply | None, /, *, ready: bool
+    ) -> None:
+        """Take a reply for each RCPT, and for DATA if it was asked; `ready`: content may follow."""
 
 
 class Connections(Protocol):

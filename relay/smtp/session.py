@@ -46,12 +46,12 @@ class State(enum.Enum):
     CHUNKS = enum.auto()
 
 
-ALLOWED: Final[dict[bytes, frozenset[State]]] = {
-    b"MAIL": frozenset({State.READY}),
-    b"RCPT": frozenset({State.MAIL}),
-    b"DATA": frozenset({State.MAIL}),
-    b"STARTTLS": frozenset({State.NEW, State.READY}),
-    b"AUTH": frozenset({State.READY}),
+ALLOWED: Final[dict[bytes, tuple[State, ...]]] = {
+    b"MAIL": (State.READY,),
+    b"RCPT": (State.MAIL,),
+    b"DATA": (State.MAIL,),
+    b"STARTTLS": (State.NEW, State.READY),
+    b"AUTH": (State.READY,),
 }
 """The states in which a command makes sense (RFC 5321 4.1.4); the others always do."""
 
@@ -90,7 +90,7 @@ class Session(Conversation):
         if self._dialogue is not None:
             self._dialogue.feed(octets)
             return
-        self._input.feed(octets)
+        self.input.feed(octets)
         if not self.busy:
             self._run()
 
@@ -193,30 +193,22 @@ class Session(Conversation):
         self._say(TABLE["SENDER_OK"])
 
     def _rcpt(self, rest: bytes) -> None:
-        group = [self._recipient(rest)]
-        read = self._input
-        if not read:
-            self._ask(group, data=False)
-            return
-        while read.next_is(b"RCPT "):  # what arrived with it, up to the first that is not good
+        group = [commands.parse_rcpt(rest, utf8=self._utf8)]
+        read = self.input
+        # what arrived with it, up to the first that is not good
+        while read.left and read.next_is(b"RCPT "):
             mark = read.mark()
             try:
                 line = read.line()
                 assert line is not None  # noqa: S101 - `next_is` saw its end
-                group.append(self._recipient(line[5:]))
+                group.append(commands.parse_rcpt(line[5:], utf8=self._utf8))
             except BadCommand:
                 read.back(mark)
                 break
-        data = read.next_is(b"DATA\r\n")
+        data = read.left > 0 and read.next_is(b"DATA\r\n")
         if data:
             read.line()
         self._ask(group, data=data)
-
-    def _recipient(self, rest: bytes) -> Rcpt:
-        rcpt = commands.parse_rcpt(rest)
-        if not self._utf8 and not rcpt.path.isascii():
-            raise BadCommand(TABLE["BAD_RECIPIENT"].because("needs SMTPUTF8"))
-        return rcpt
 
     def _data(self, rest: bytes) -> None:
         if rest:
@@ -228,17 +220,19 @@ class Session(Conversation):
     def _ask(self, group: Sequence[Rcpt], *, data: bool) -> None:
         self.busy = True
         answer = self._data_answered if data else self._rcpts_answered
-        self._transaction.recipients(group, answer, data=data)
+        assert self._tx is not None  # noqa: S101 - the state says that there is one
+        self._tx.recipients(group, answer, data=data)
 
     def _rcpts_answered(self, answers: Sequence[AnyReply], _ready: bool) -> None:  # noqa: FBT001
-        self._out += [reply.wire for reply in answers]
+        for reply in answers:
+            self._out.append(reply.wire)
         self._go_on()
 
     def _data_answered(self, answers: Sequence[AnyReply], ready: bool) -> None:  # noqa: FBT001
         self._out += [reply.wire for reply in answers]
         if ready:
             self._expect(DataScanner(self._rules.bounds.message_size))
-        elif self._input:
+        elif self.input.left:
             # Content sent ahead of a 354 that did not come would be read as commands.
             self.hang_up(TABLE["BAD_SEQUENCE"].because("DATA ends a group (RFC 2920)"))
         self._go_on()
@@ -307,7 +301,7 @@ class Session(Conversation):
         self._wire.start_tls(self._encrypted)
 
     def _encrypted(self) -> None:
-        self._input.clear()
+        self.input.clear()
         self.end()
         self._state = State.NEW
         self._greeting.forget()
@@ -320,7 +314,7 @@ class Session(Conversation):
         self.busy = True
         self._flush()
         self._dialogue = dialogue = Dialogue(credentials, self._wire.write)
-        dialogue.feed(self._input.take())
+        dialogue.feed(self.input.take())
         self._rules.services.spawn(self._authenticate(dialogue, rest.decode().strip()))
 
     async def _authenticate(self, dialogue: Dialogue, argument: str) -> None:
@@ -346,12 +340,12 @@ class Session(Conversation):
         """Pass on what has arrived, up to the end of the message or of the chunk."""
         reception = self._reception
         assert reception is not None  # noqa: S101 - content is expected
-        rest = reception.feed(self._input.take())
+        rest = reception.feed(self.input.take())
         if rest is None:
             if reception.endless:
                 self.hang_up(TABLE["TOO_LARGE"])
             return
-        self._input.feed(rest)
+        self.input.feed(rest)
         fault = reception.fault
         if not reception.last:
             self._say(fault or TABLE["CHUNK_OK"])

@@ -14,7 +14,6 @@ from relay import reply as replies
 from relay.events import NO_REASON, Message, Recipient
 from relay.reply import FOR_GOOD, REFUSED, TABLE, UpstreamReply
 from relay.smtp.delivery import Delivery
-from relay.smtp.ports import Outcome
 from validators.verdict import Accept, Action
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from relay.smtp.commands import Mail, Rcpt
     from relay.smtp.ports import Connections, Flow
     from validators.pipeline import Judgement
+    from validators.verdict import Defer, Reject
 
     Answer: TypeAlias = Callable[[Sequence[AnyReply], bool], None]
     """Takes the replies of a group, and whether content may follow."""
@@ -135,13 +135,15 @@ class Transaction:
         room = services.most_recipients - len(self._delivery.accepted)
         if len(group) > room:
             group = group[:room]
-        began = services.clock()
-        judged = services.judge.judge([rcpt.path for rcpt in group])
-        if isinstance(judged, list):
-            self._validation += services.clock() - began
-            self._forward(judged)
+        clock = services.clock
+        began = clock()
+        paths = (group[0].path,) if len(group) == 1 else [rcpt.path for rcpt in group]
+        judged = services.judge.judge(paths)
+        if judged.__class__ is list:
+            self._validation += clock() - began
+            self._forward(judged)  # type: ignore[arg-type] # as just seen
         else:
-            services.spawn(self._judge(judged, began))
+            services.spawn(self._judge(judged, began))  # type: ignore[arg-type] # not a list
 
     async def _judge(self, judged: Awaitable[list[Judgement]], began: float) -> None:
         try:
@@ -151,48 +153,53 @@ class Transaction:
                 self._forward(judgements)
         except Exception:
             _logger.exception("Judging recipients failed")
-            count = len(self._group) + self._with_data
-            self._tell([TABLE["OUR_FAULT"]] * count, ready=False)
+            answer, self._answer = self._answer, None
+            if answer is not None:
+                answer([TABLE["OUR_FAULT"]] * (len(self._group) + self._with_data), False)  # noqa: FBT003
 
     def _forward(self, judged: list[Judgement]) -> None:
         """Ask the upstream about those the validators accept."""
         self._judged = judged
-        rcpts = [
-            rcpt
-            for rcpt, one in zip(self._group, judged, strict=False)
-            if one.verdict.__class__ is Accept
-        ]
+        rcpts = []
+        for rcpt, judgement in zip(self._group, judged, strict=False):
+            if judgement.verdict.__class__ is Accept:
+                rcpts.append(rcpt)  # noqa: PERF401 - a comprehension costs more for one
         if rcpts or (self._with_data and self._delivery.accepted):
             self._delivery.ask(rcpts, self._asked, data=self._with_data)
         else:
             data = TABLE["NO_VALID_RECIPIENTS"] if self._with_data else None
-            self._asked(Outcome([], data, ready=False))
+            self._asked((), data, ready=False)
 
-    def _asked(self, outcome: Outcome) -> None:
+    def _asked(self, said: Sequence[AnyReply], data: AnyReply | None, *, ready: bool) -> None:
         """Put the replies together in the order of the commands."""
-        said = iter(outcome.rcpts)
         answers: list[AnyReply] = []
+        place = 0
         for judgement in self._judged:
             verdict = judgement.verdict
-            reply: AnyReply
-            if isinstance(verdict, Accept):
-                reply = next(said)
+            if verdict.__class__ is Accept:
+                reply = said[place]
+                place += 1
                 self._report(judgement, NO_REASON, "", reply)
                 answers.append(_TAKEN if reply.code < REFUSED else reply)
             else:
-                reply = replies.for_recipient(verdict, self.id)
-                self._report(judgement, verdict.reason, verdict.detail, reply)
-                answers.append(reply)
+                answers.append(self._refuse(judgement, verdict))  # type: ignore[arg-type] # no Accept
         if len(answers) < len(self._group):
             answers += [TABLE["TOO_MANY_RECIPIENTS"]] * (len(self._group) - len(answers))
-        if answers and not self._delivery.accepted:
+        if not self._delivery.accepted and answers:
             self._remember(answers)
-        if outcome.data is not None:
-            answers.append(outcome.data)
-            self._no_data = not outcome.ready
+        if data is not None:
+            answers.append(data)
+            self._no_data = not ready
             if self._no_data:
-                self._last = (outcome.data, "data")
-        self._tell(answers, ready=outcome.ready)
+                self._last = (data, "data")
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer(answers, ready)
+
+    def _refuse(self, judgement: Judgement, verdict: Reject | Defer) -> AnyReply:
+        reply = replies.for_recipient(verdict, self.id)
+        self._report(judgement, verdict.reason, verdict.detail, reply)
+        return reply
 
     def _remember(self, refusals: Sequence[AnyReply]) -> None:
         """Keep what became of the recipients while none is accepted: a deferral outlasts the rest.
@@ -203,16 +210,11 @@ class Transaction:
             refusal = min(refusals, key=lambda reply: reply.code >= FOR_GOOD)
             self._last = (refusal, "rcpt")
 
-    def _tell(self, answers: Sequence[AnyReply], *, ready: bool) -> None:
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            answer(answers, ready)
-
     def _report(self, judgement: Judgement, reason: str, detail: str, reply: AnyReply) -> None:
         """Emit the Recipient event."""
-        code, address = reply.code, judgement.address
+        code, address, services = reply.code, judgement.address, self._services
         upstream = reply.__class__ is UpstreamReply
-        self._services.events.emit(
+        services.events.emit(
             Recipient(
                 self.id,
                 judgement.text,
@@ -223,7 +225,7 @@ class Transaction:
                 code,
                 code if upstream else 0,
                 reply.enhanced if upstream and code >= REFUSED else "",
-                self._services.provider(address.domain) if address is not None else "other",
+                services.provider(address.domain) if address is not None else "other",
             )
         )
 

@@ -143,11 +143,11 @@ class SuppressionCheck:
     def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
         """Return who is suppressed; one lookup for the group."""
         found = self._lookup.find(group)
-        if not isinstance(found, list) and isinstance(found, Awaitable):
+        if found.__class__ is not list and isinstance(found, Awaitable):
             return self._wait(found)
-        if len(found) == len(group) and not any(found):
+        if not any(found) and len(found) == len(group):  # type: ignore[arg-type] # as just seen
             return CLEAR
-        return self._facts(found)
+        return self._facts(found)  # type: ignore[arg-type]
 
     async def _wait(self, found: Awaitable[Sequence[Suppression | None]]) -> Facts:
         return self._facts(await found)
