@@ -41,20 +41,21 @@ class Judgement:
 class _Group:
     """A group on its way through the checks, as soon as there is anything to note about it."""
 
-    __slots__ = ("faults", "notes", "parsed", "pending", "places", "texts")
+    __slots__ = ("notes", "parsed", "pending", "places", "texts")
 
     def __init__(self, texts: Sequence[str], parsed: Sequence[Address | Finding]) -> None:
         self.texts = texts
         self.parsed = parsed
-        self.faults = [n for n, found in enumerate(parsed) if found.__class__ is Finding]
-        """Where those stand that are no address."""
-        self.pending: list[Address] = [*parsed]  # type: ignore[list-item] # without the faults
+        self.pending: list[Address] = []
         """Who is still to be examined: an address, and not yet rejected."""
-        self.places = list(range(len(parsed)))
+        self.places: list[int] = []
         """Where each of `pending` stands."""
         self.notes: dict[int, list[tuple[Finding, Action]]] = {}
         """What was found, by place."""
-        self.drop(self.faults)
+        for place, found in enumerate(parsed):
+            if not isinstance(found, Finding):
+                self.pending.append(found)
+                self.places.append(place)
 
     def drop(self, positions: Sequence[int]) -> None:
         """Take some out of `pending`, by their rising positions in it."""
@@ -95,10 +96,10 @@ class Pipeline:
         addresses: list[Address] = []
         for text in group:
             address = parse(text)
-            if address.__class__ is Finding:
-                parsed = [*map(parse, group)]
+            if isinstance(address, Finding):
+                parsed = [parse(text) for text in group]
                 return self._judge_closely(self._open(group, parsed), 0, None)
-            addresses.append(address)  # type: ignore[arg-type] # as just seen
+            addresses.append(address)
         # nearly every group leaves this loop at its end, with nothing found and nothing built
         for place, examine in enumerate(self._examine):
             try:
@@ -155,8 +156,9 @@ class Pipeline:
     def _open(self, group: Sequence[str], parsed: Sequence[Address | Finding]) -> _Group:
         """Begin to note what is found, with what is wrong with those that are no address."""
         case = _Group(group, parsed)
-        for place in case.faults:
-            self._keep(case, place, parsed[place])  # type: ignore[arg-type] # a Finding
+        for place, found in enumerate(parsed):
+            if isinstance(found, Finding):
+                self._keep(case, place, found)
         return case
 
     def _note(self, case: _Group, check: Check, facts: Facts) -> None:
@@ -181,11 +183,9 @@ class Pipeline:
     def _conclude(self, case: _Group) -> list[Judgement]:
         """Fold what was found on each recipient into its verdict."""
         judged = [
-            Judgement(text, found, ACCEPT, ())  # type: ignore[arg-type] # the faults follow
+            Judgement(text, None if isinstance(found, Finding) else found, ACCEPT, ())
             for text, found in zip(case.texts, case.parsed, strict=True)
         ]
-        for place in case.faults:
-            judged[place].address = None
         for place, findings in case.notes.items():
             judged[place].verdict = self._policy.fold([finding for finding, _ in findings])
             judged[place].findings = tuple(findings)

@@ -120,9 +120,7 @@ class EventLog:
                 self._tails[said] = tail
         quote = self._quote
         return (
-            self._recipient_head(
-                stamp, (quote(event.message_id), quote(self._mask(event.address)))
-            )
+            self._recipient_head(stamp, (quote(event.message_id), quote(self._mask(event.address))))
             + tail
         )
 

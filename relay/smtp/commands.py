@@ -134,12 +134,11 @@ def _path(rest: bytes, keyword: bytes) -> tuple[str, bytes]:
         if rest[n:start] != b"<":
             raise BadCommand(TABLE["BAD_ARGUMENT"])
     end = rest.find(b">", start)
-    path = rest[start:end]
-    if _QUOTE in path:
+    if end > 0 and _QUOTE in rest[start:end]:
         end = _end_of_quoted(rest, start)
-        path = rest[start:end]
     if end < 0:
         raise BadCommand(TABLE["BAD_ARGUMENT"])
+    path = rest[start:end]
     params = rest[end + 1 :]
     if params and not params.startswith(b" "):
         raise BadCommand(TABLE["BAD_ARGUMENT"])

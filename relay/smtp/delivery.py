@@ -128,7 +128,7 @@ class Delivery:
             lines = [mail_line(self._mail, features)]
             lines += [rcpt_line(rcpt, features) for rcpt in self.accepted]
         for rcpt in self._rcpts:
-            lines.append(rcpt_line(rcpt, features))  # noqa: PERF401 - dearer for one
+            lines.append(rcpt_line(rcpt, features))
         self._asks_data = self._with_data and (features.pipelining or not lines)
         if self._asks_data:
             lines.append(b"DATA\r\n")
@@ -154,37 +154,38 @@ class Delivery:
         self._services.waited(stage, connection.took)
         connection.reused = True  # from here on it may have died while it waited for the client
         data = got.pop() if asks_data else None
-        if data is not None and not fits("data", data.code):
-            self._lost("data", f"unexpected reply {data.code}")
+        if self._nonsense(got, data) or not (begun or self._begun(got, data)):
             return
-        for place, reply in enumerate(got):
-            if INTERMEDIATE <= reply.code < REFUSED:
-                self._lost(self._stage(place), f"unexpected reply {reply.code}")
-                return
-        if not begun:
-            if not self._begun(got, data):
-                return
-            del got[: 1 + len(self.accepted)]
         for rcpt, reply in zip(self._rcpts, got, strict=True):
             if reply.code < REFUSED:
                 self.accepted.append(rcpt)
         if self._with_data:
             self._settle(got, data)
-            return
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            asked(got, None, ready=False)
+        else:
+            self._tell(got, None, ready=False)
+
+    def _nonsense(self, got: list[UpstreamReply], data: UpstreamReply | None) -> bool:
+        """Give up on an upstream whose reply is none that the command can have."""
+        if data is not None and not fits("data", data.code):
+            self._lost("data", f"unexpected reply {data.code}")
+            return True
+        for place, reply in enumerate(got):
+            if INTERMEDIATE <= reply.code < REFUSED:
+                self._lost(self._stage(place), f"unexpected reply {reply.code}")
+                return True
+        return False
 
     def _begun(self, got: list[UpstreamReply], data: UpstreamReply | None) -> bool:
         """Take the replies to MAIL and to RCPTs said again; false if that ended the group."""
-        mail = got[0]
+        mail, again = got[0], 1 + len(self.accepted)
         self._services.events.emit(Replied("mail", mail.code, "other", enhanced(mail)))
         if mail.code >= REFUSED:
             self._mail_refused(mail, data)
             return False
-        if any(reply.code >= REFUSED for reply in got[1 : 1 + len(self.accepted)]):
+        if any(reply.code >= REFUSED for reply in got[1:again]):
             self._lost("rcpt", "a recipient accepted before is refused now")
             return False
+        del got[:again]
         self._mail_accepted = True
         return True
 

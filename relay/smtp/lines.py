@@ -65,7 +65,7 @@ class Input:
             raise BadCommand(TABLE["LINE_TOO_LONG"])
         if length > commands.SHORTEST and length > commands.limit(line):
             raise BadCommand(TABLE["LINE_TOO_LONG"])
-        if line.find(b"\r") != length - 2 or _NUL in line:
+        if length == 1 or line.find(b"\r") != length - 2 or _NUL in line:
             raise BadCommand(TABLE["BAD_LINE_END"])
         return line[:-2]
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 class Asked(Protocol):
     """Takes what the upstream said to a group."""
 
-    def __call__(
-        self, said: Sequence[AnyReply], data: AnyReply | None, /, *, ready: bool
-    ) -> None:
+    def __call__(self, said: Sequence[AnyReply], data: AnyReply | None, /, *, ready: bool) -> None:
         """Take a reply for each RCPT, and for DATA if it was asked; `ready`: content may follow."""
 
 

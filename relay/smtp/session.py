@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import enum
 import logging
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from relay import reply as replies
 from relay.reply import TABLE
@@ -118,10 +118,10 @@ class Session(Conversation):
     def carry_out(self, line: bytes) -> None:
         """Carry out one command."""
         verb, _, rest = line.partition(b" ")
-        handler = self._HANDLERS.get(verb)
+        handler = _HANDLERS.get(verb)
         if handler is None:
             verb = verb.upper()
-            handler = self._HANDLERS.get(verb)
+            handler = _HANDLERS.get(verb)
             if handler is None:
                 raise BadCommand(TABLE["BAD_COMMAND"])
         allowed = ALLOWED.get(verb)
@@ -369,19 +369,8 @@ class Session(Conversation):
         assert self._tx is not None  # noqa: S101 - the state says that there is one
         return self._tx
 
-    _HANDLERS: ClassVar[dict[bytes, Callable[[Session, bytes], None]]] = {
-        b"EHLO": _ehlo,
-        b"HELO": _helo,
-        b"MAIL": _mail,
-        b"RCPT": _rcpt,
-        b"DATA": _data,
-        b"BDAT": _bdat,
-        b"RSET": _rset,
-        b"NOOP": _noop,
-        b"VRFY": _vrfy,
-        b"EXPN": _expn,
-        b"HELP": _help,
-        b"QUIT": _quit,
-        b"STARTTLS": _starttls,
-        b"AUTH": _auth,
-    }
+
+_VERBS: Final = b"EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY EXPN HELP QUIT STARTTLS AUTH".split()
+_HANDLERS: Final[dict[bytes, Callable[[Session, bytes], None]]] = {
+    verb: getattr(Session, f"_{verb.decode().lower()}") for verb in _VERBS
+}

@@ -139,11 +139,11 @@ class Transaction:
         began = clock()
         paths = (group[0].path,) if len(group) == 1 else [rcpt.path for rcpt in group]
         judged = services.judge.judge(paths)
-        if judged.__class__ is list:
+        if isinstance(judged, list):
             self._validation += clock() - began
-            self._forward(judged)  # type: ignore[arg-type] # as just seen
+            self._forward(judged)
         else:
-            services.spawn(self._judge(judged, began))  # type: ignore[arg-type] # not a list
+            services.spawn(self._judge(judged, began))
 
     async def _judge(self, judged: Awaitable[list[Judgement]], began: float) -> None:
         try:
@@ -163,7 +163,7 @@ class Transaction:
         rcpts = []
         for rcpt, judgement in zip(self._group, judged, strict=False):
             if judgement.verdict.__class__ is Accept:
-                rcpts.append(rcpt)  # noqa: PERF401 - a comprehension costs more for one
+                rcpts.append(rcpt)
         if rcpts or (self._with_data and self._delivery.accepted):
             self._delivery.ask(rcpts, self._asked, data=self._with_data)
         else:
@@ -176,13 +176,13 @@ class Transaction:
         place = 0
         for judgement in self._judged:
             verdict = judgement.verdict
-            if verdict.__class__ is Accept:
+            if isinstance(verdict, Accept):
                 reply = said[place]
                 place += 1
                 self._report(judgement, NO_REASON, "", reply)
                 answers.append(_TAKEN if reply.code < REFUSED else reply)
             else:
-                answers.append(self._refuse(judgement, verdict))  # type: ignore[arg-type] # no Accept
+                answers.append(self._refuse(judgement, verdict))
         if len(answers) < len(self._group):
             answers += [TABLE["TOO_MANY_RECIPIENTS"]] * (len(self._group) - len(answers))
         if not self._delivery.accepted and answers:

@@ -27,6 +27,7 @@ _SEPARATORS: Final = (b" ", b"-", b"\r", b"\n")  # after the code (RFC 5321 4.2.
 _LARGE: Final = 16384  # octets that are not worth holding back
 _LONGEST_REPLY: Final = 65536  # octets, all lines of one exchange's unread replies
 _CLOSING: Final = b"421"
+_CODE: Final = 3  # octets of a reply code
 
 
 class Fault(NamedTuple):
@@ -213,8 +214,11 @@ class Connection(asyncio.Protocol):
         end = data.find(b"\n")
         while end >= 0:
             code = data[line : line + 3]
+            if end - line < _CODE or not (code.isdigit() and b"2" <= code < b"6"):
+                self._fail("garbage instead of a reply")
+                return
             after = data[line + 3 : line + 4]
-            if not (code.isdigit() and b"2" <= code < b"6" and after in _SEPARATORS):
+            if after not in _SEPARATORS:
                 self._fail("garbage instead of a reply")
                 return
             line = end + 1

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import re
 import shutil
+import subprocess
 import sys
 import time
 import urllib.request
@@ -20,6 +21,7 @@ LISTENING = re.compile(r'^(\{.*"event": ?"listening".*\})$', re.MULTILINE)
 PORT = re.compile(r'"smtp": ?\["127\.0\.0\.1:(\d+)"')
 HTTP_PORT = re.compile(r'"http": ?\["127\.0\.0\.1:(\d+)"')
 
+ROOT = Path(__file__).parents[2]
 ADDRESSES = 100_000
 SUPPRESSED_DOMAINS = 1_000
 HASHES = 1_000
@@ -81,21 +83,29 @@ def filled_store(base: Path) -> Path:
     return path
 
 
+def compiled() -> Path | None:
+    """Return the directory in which Python finds presend compiled, as in the image, or None."""
+    done = subprocess.run([ROOT / ".ci/compiled"], check=False)
+    return None if done.returncode else ROOT / "var/compiled"
+
+
 @contextlib.contextmanager
 def started(
+    tree: Path,
     base: Path,
     upstream: str,
     dns_port: int | None,
     store: Path | None,
     extra: Mapping[str, str] | None = None,
 ) -> Iterator[Presend]:
-    """Run presend in front of `upstream` with a copy of a filled store."""
+    """Run presend from `tree` in front of `upstream` with a copy of a filled store."""
     base.mkdir()
     mine, log = base / "presend.db", base / "log"
     if store:
         shutil.copyfile(store, mine)
     env = {**settings(mine, upstream, dns_port), **(extra or {})}
-    with running([sys.executable, "-m", "relay", "serve"], log, env=env) as process:
+    command = [sys.executable, "-m", "relay", "serve"]
+    with running(command, log, env=env, cwd=tree) as process:
         line = await_line(LISTENING, process, log)
         smtp, http = PORT.search(line), HTTP_PORT.search(line)
         if not smtp or not http:

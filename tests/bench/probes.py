@@ -40,6 +40,7 @@ def checked(rig: Rig, addresses: int) -> tuple[float, int]:
             stdout=out,
             stderr=log,
             env={**os.environ, **env},
+            cwd=rig.tree,
         )
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

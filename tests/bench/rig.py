@@ -28,9 +28,12 @@ class Ports:
 class Rig:
     """The servers of one run, under `base`; what is installed once is kept in `cache`."""
 
-    def __init__(self, base: Path, cache: Path, stack: contextlib.ExitStack) -> None:
-        """`stack` ends every server when the run is over."""
+    def __init__(
+        self, base: Path, cache: Path, stack: contextlib.ExitStack, *, plain: bool = False
+    ) -> None:
+        """`stack` ends every server when the run is over; `plain`: presend is not compiled."""
         self.base = base
+        self.plain = plain
         self.cache = cache
         self.stack = stack
         self.notes: list[str] = []
@@ -113,13 +116,22 @@ class Rig:
         return self.stack.enter_context(started)[0]
 
     @cached_property
+    def tree(self) -> Path:
+        """Where presend is run from: compiled as in the image, or as plain Python."""
+        tree = None if self.plain else presend.compiled()
+        kind = "compiled, as in the image" if tree else "as plain Python, not compiled"
+        self.note(f"presend ran {kind}")
+        return tree or presend.ROOT
+
+    @cached_property
     def store(self) -> Path | None:
         """A store holding a realistic suppression list."""
         return presend.filled_store(self.base)
 
     def relay(self, name: str, upstream: str, **extra: str) -> Presend:
         """Start a presend."""
-        started = presend.started(self.base / name, upstream, self.dns, self.store, extra)
+        base = self.base / name
+        started = presend.started(self.tree, base, upstream, self.dns, self.store, extra)
         return self.stack.enter_context(started)
 
     @cached_property

@@ -124,7 +124,8 @@ def start_seconds(rig: Rig, name: str, store: Path | None) -> float:
     """Start a presend and stop it; returns the seconds until it listened."""
     place = {"PRESEND_STORE": f"sqlite://{store.resolve()}"} if store else {}
     started = time.perf_counter()
-    with presend.started(rig.base / name, f"smtp://127.0.0.1:{rig.sink}", rig.dns, None, place):
+    base, upstream = rig.base / name, f"smtp://127.0.0.1:{rig.sink}"
+    with presend.started(rig.tree, base, upstream, rig.dns, None, place):
         return time.perf_counter() - started
 
 

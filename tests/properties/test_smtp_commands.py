@@ -49,16 +49,16 @@ def test_a_good_path_comes_out_as_it_went_in(address: str, params: bytes) -> Non
     assert RCPT(b"TO:<" + address.encode() + b">") == Rcpt(address, b"")
 
 
-@given(st.lists(st.sampled_from(b'" @ , : > < \\ a . \xc3\xa4 \xff'.split()), max_size=9).map(b"".join))
+@given(st.lists(st.sampled_from(b'" @ , : > < \\ a . \xc3\xa4 \xff'.split())).map(b"".join))
 def test_a_plain_recipient_reads_as_any_other(path: bytes) -> None:
     """TO: in small letters keeps a line off the short way, and changes nothing else."""
-    found = []
+    found: list[str] = []
     for keyword in (b"TO", b"to"):
         try:
-            found.append(RCPT(keyword + b":<" + path + b">"))
+            found.append(repr(RCPT(keyword + b":<" + path + b">")))
         except BadCommand as bad:
-            found.append(bad.reply)
-    assert str(found[0]) == str(found[1])
+            found.append(str(bad.reply))
+    assert found[0] == found[1]
 
 
 @given(st.lists(LINES, max_size=8), st.lists(st.integers(0, 300), max_size=10))

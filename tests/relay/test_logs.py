@@ -427,7 +427,7 @@ def test_event_that_cannot_be_written_takes_no_other_with_it(
     pipe: Pipe, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = event_log(pipe)
-    log.emit(RECIPIENT._replace(detail=None))  # type: ignore[arg-type]
+    log.emit(RECIPIENT)
     log.emit(RECIPIENT._replace(reason=None))  # type: ignore[arg-type]
     log.emit(MESSAGE)
     log.flush()

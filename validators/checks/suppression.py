@@ -143,11 +143,11 @@ class SuppressionCheck:
     def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
         """Return who is suppressed; one lookup for the group."""
         found = self._lookup.find(group)
-        if found.__class__ is not list and isinstance(found, Awaitable):
+        if not isinstance(found, list) and isinstance(found, Awaitable):
             return self._wait(found)
-        if not any(found) and len(found) == len(group):  # type: ignore[arg-type] # as just seen
+        if not any(found) and len(found) == len(group):
             return CLEAR
-        return self._facts(found)  # type: ignore[arg-type]
+        return self._facts(found)
 
     async def _wait(self, found: Awaitable[Sequence[Suppression | None]]) -> Facts:
         return self._facts(await found)
