@@ -1,7 +1,8 @@
 # presend's image: `docker build -t presend .`
 #
-# The first stage installs what uv.lock names into /opt/presend; the second takes over that
-# directory and nothing else: no compiler, no uv, no pip, no shell script between PID 1 and presend.
+# The first stage installs what uv.lock names into /opt/presend, and presend with its mail path
+# compiled (docs/decisions/compiled.md); the second takes over that directory and nothing else: no
+# compiler, no uv, no pip, no shell script between PID 1 and presend.
 # It runs as a user without privileges, on a read-only root; /var/lib/presend is all it writes to.
 #
 # There is no HEALTHCHECK: Kubernetes ignores it, and its probes ask :9100/livez and /readyz.
@@ -14,6 +15,8 @@ ENV UV_COMPILE_BYTECODE=1 \
     UV_NO_CACHE=1 \
     UV_PROJECT_ENVIRONMENT=/opt/presend \
     UV_PYTHON_DOWNLOADS=never
+RUN apt-get -qq update \
+    && DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends install gcc libc6-dev
 WORKDIR /src
 COPY pyproject.toml uv.lock ./
 RUN python -m venv /opt/uv \
@@ -21,9 +24,10 @@ RUN python -m venv /opt/uv \
         "uv==$(sed -n '/^name = "uv"$/{n;s/^version = "\(.*\)"$/\1/p;}' uv.lock)" \
     && /opt/uv/bin/uv sync --locked --no-dev --no-install-project
 COPY README.md LICENSE ./
+COPY deploy/compile.py deploy/
 COPY validators validators
 COPY relay relay
-RUN /opt/uv/bin/uv sync --locked --no-dev --no-editable
+RUN HATCH_BUILD_HOOKS_ENABLE=1 /opt/uv/bin/uv sync --locked --no-dev --no-editable
 
 FROM docker.io/library/python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="presend" \

@@ -26,8 +26,9 @@ class Compile(BuildHookInterface):  # type: ignore[type-arg] # generic in name o
         place = Path(self._place.name)
         for package in ("relay", "validators"):
             shutil.copytree(Path(self.root, package), place / package)
-        command = [sys.executable, "-m", "mypyc", "--ignore-missing-imports", *self.config["modules"]]
-        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "mypyc", "--ignore-missing-imports"]
+        command += self.config["modules"]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             self.app.abort(f"mypyc failed:\n{done.stdout}{done.stderr}")
         for module in place.rglob("*.so"):
@@ -36,7 +37,7 @@ class Compile(BuildHookInterface):  # type: ignore[type-arg] # generic in name o
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
 
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+    def finalize(self, version: str, *_: object) -> None:
         """Clean up."""
         if version != "editable":
             self._place.cleanup()

@@ -34,7 +34,7 @@ class Validation(NamedTuple):
     """The validators, put together from settings."""
 
     pipeline: Pipeline
-    resolver: Resolver
+    store: Store
 
 
 @contextlib.asynccontextmanager
@@ -46,7 +46,8 @@ async def validation(settings: Settings, *, dns: bool = True) -> AsyncIterator[V
     store = open_store(_list_of(settings), campaign=settings.campaign_id)
     routes = resolver(settings, {}, None, patient=True)
     try:
-        yield Validation(recipient_pipeline(settings, store, routes if dns else None), routes)
+        pipeline = recipient_pipeline(settings, store, routes if dns else None)
+        yield Validation(pipeline, store)
     finally:
         await routes.aclose()
         store.close()

@@ -84,6 +84,12 @@ def test_mail_goes_through_localhost_25_to_the_upstream(running: Podman) -> None
     assert json.loads(ready)["ready"] is True
 
 
+def test_the_mail_path_is_compiled(running: Podman) -> None:
+    """Without it the relay would run all the same, a quarter slower."""
+    where = running("exec", RELAY, "python", "-c", "import relay.smtp.session as s; print(s)")
+    assert re.search(r"relay/smtp/session\.[\w-]+\.so", where), where
+
+
 def test_it_runs_without_privileges_on_a_read_only_root(running: Podman) -> None:
     status = running("exec", RELAY, "cat", "/proc/1/status")
     assert re.search(r"^Uid:\s+65532\s+65532\s+65532\s+65532$", status, re.MULTILINE)

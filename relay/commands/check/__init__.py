@@ -82,6 +82,7 @@ async def _check(
                 tasks.create_task(_write(groups, tally, show))
                 try:
                     async for texts in source.groups():
+                        validation.store.refresh()  # a long list sees what is added meanwhile
                         judged = validation.pipeline.judge(texts)
                         if not isinstance(judged, list):
                             judged = tasks.create_task(_answer(judged))
