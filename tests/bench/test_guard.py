@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-MESSAGE_CALLS = 800
-RECIPIENT_CALLS = 260
-MESSAGE_RATIO = 30.0
-RECIPIENTS_RATIO = 200.0
+MESSAGE_CALLS = 650
+RECIPIENT_CALLS = 195
+MESSAGE_RATIO = 26.0
+RECIPIENTS_RATIO = 150.0
 
 
 @pytest.fixture(scope="module")
