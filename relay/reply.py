@@ -47,7 +47,9 @@ class Reply:
         """Return the reply as it reads on the wire, without CRLF."""
         return self.wire[:-2].decode("utf-8", "replace")
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """Return the same."""
+        return str(self)
 
 
 class UpstreamReply:
