@@ -46,7 +46,7 @@ class SyntaxOptions:
 DEFAULT: Final = SyntaxOptions()
 
 
-@dataclass(slots=True)
+@dataclass(init=False, slots=True)
 class Address:
     """A valid address. Treat as immutable: `frozen` would cost a microsecond a recipient."""
 
@@ -60,6 +60,21 @@ class Address:
     """The mailbox it stands for: lower case, and without what its provider ignores."""
     needs_smtputf8: bool = False
     """The local part is not ASCII (RFC 6531). A domain never needs it: it has its A-labels."""
+
+    def __init__(
+        self,
+        text: str,
+        local: str,
+        domain: str,
+        canonical: str,
+        needs_smtputf8: bool = False,  # noqa: FBT001, FBT002 as the field
+    ) -> None:
+        """Take the parts; written out, since a generated one is not compiled."""
+        self.text = text
+        self.local = local
+        self.domain = domain
+        self.canonical = canonical
+        self.needs_smtputf8 = needs_smtputf8
 
     @property
     def wire(self) -> str:

@@ -6,13 +6,13 @@ import enum
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import dns.resolver
 
-from validators.cache import ClosedError, SingleFlight, TtlCache
+from validators.cache import TtlCache
+from validators.flights import ClosedError, SingleFlight
 from validators.mailroute import (
     Hosts,
     MailRoute,
@@ -23,7 +23,7 @@ from validators.mailroute import (
     Unroutable,
 )
 from validators.nameserver import Nameservers, Server
-from validators.providers import OTHER, provider_of
+from validators.routes import Routes, Stats
 from validators.routing import Host, State, find_host, find_route
 
 __all__ = [
@@ -39,18 +39,6 @@ __all__ = [
 ]
 
 logger: Final = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Stats:
-    """Counts of what became of the questions for a route."""
-
-    hits: int = 0
-    """Known already."""
-    misses: int = 0
-    """Looked up."""
-    shared: int = 0
-    """Waited for a look-up that was under way."""
 
 
 class Lasting(enum.Enum):
@@ -75,6 +63,11 @@ class Resolver:
     Belongs to the event loop it is first awaited in. Never raises for what DNS does: that is
     Unknown.
     """
+
+    cached: Callable[[str], MailRoute | None]
+    """Return the route if it is known; the domain as in Address.domain."""
+    provider: Callable[[str], str]
+    """Return the mailbox provider by the route that is known, a bounded label, or "other"."""
 
     def __init__(  # noqa: PLR0913 every bound is the operator's to set
         self,
@@ -108,7 +101,6 @@ class Resolver:
         self._max_ttl = max_ttl
         self._negative_ttl = negative_ttl
         self._unknown_ttl = negative_ttl if patient else unknown_ttl
-        self._known = known
         self._clock = clock
         self._on_lookup = on_lookup
         self._turns = asyncio.Semaphore(max_queries) if patient else contextlib.nullcontext()
@@ -116,20 +108,13 @@ class Resolver:
             _system_servers() if servers is None else servers,
             max_queries=max_queries,
         )
-        self._routes: TtlCache[MailRoute] = TtlCache(cache_size, clock)
+        self._routes = Routes(known, cache_size, clock)
+        self.stats = self._routes.stats
+        self.cached = self._routes.get
+        self.provider = self._routes.provider
         self._hosts: TtlCache[Host] = TtlCache(cache_size, clock)
         self._route_flights = SingleFlight(self._fly_for_route)
         self._host_flights = SingleFlight(self._fly_for_host)
-        self.stats = Stats()
-
-    def cached(self, domain: str) -> MailRoute | None:
-        """Return the route if it is known; `domain` as in Address.domain."""
-        route = self._routes.get(domain)
-        if route is None and self._known:
-            route = self._known.get(domain)
-        if route is not None:
-            self.stats.hits += 1
-        return route
 
     async def mail_route(self, domain: str) -> MailRoute:
         """Return the route, looked up if need be; a cancelled caller leaves the others theirs."""
@@ -147,11 +132,6 @@ class Resolver:
                 self._take_off(domain)
         return {domain: route or await self._land(domain) for domain, route in routes.items()}
 
-    def provider(self, domain: str) -> str:
-        """Return the mailbox provider by the route that is known, a bounded label, or "other"."""
-        route = self._routes.peek(domain) or self._known.get(domain)
-        return provider_of(route.hosts[0]) if isinstance(route, Hosts) else OTHER
-
     async def aclose(self) -> None:
         """End every look-up; whoever still waits for one gets Unknown, as does who asks later."""
         await self._route_flights.aclose()
@@ -168,7 +148,7 @@ class Resolver:
 
     async def _land(self, domain: str) -> MailRoute:
         """Wait for a route."""
-        route = self._routes.get(domain)
+        route = self._routes.found(domain)
         if route is not None:
             return route
         try:

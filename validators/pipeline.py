@@ -25,7 +25,7 @@ class Check(Protocol):
         """Return the facts, CLEAR if there are none, and an awaitable only if it must wait."""
 
 
-@dataclass(slots=True)
+@dataclass(init=False, slots=True)
 class Judgement:
     """What was decided on one recipient, and every fact it rests on. Treat as immutable."""
 
@@ -36,6 +36,19 @@ class Judgement:
     verdict: Verdict
     findings: tuple[tuple[Finding, Action], ...] = ()
     """In the order found; without the facts that the policy turns off."""
+
+    def __init__(
+        self,
+        text: str,
+        address: Address | None,
+        verdict: Verdict,
+        findings: tuple[tuple[Finding, Action], ...] = (),
+    ) -> None:
+        """Take what was decided; written out, since a generated one is not compiled."""
+        self.text = text
+        self.address = address
+        self.verdict = verdict
+        self.findings = findings
 
 
 class _Group:

@@ -5,6 +5,7 @@ Invariant, held by a property test: any octets give a command or a `BadCommand`,
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from relay.reply import TABLE, Reply
@@ -45,11 +46,17 @@ class Mail(NamedTuple):
     dsn: bytes  # RET and ENVID as given, each with a space in front
 
 
-class Rcpt(NamedTuple):
-    """RCPT TO (RFC 5321 4.1.1.3). `dsn` holds NOTIFY and ORCPT as given."""
+@dataclass(init=False, slots=True)
+class Rcpt:
+    """RCPT TO (RFC 5321 4.1.1.3). `dsn` holds NOTIFY and ORCPT as given. Treat as immutable."""
 
     path: str
     dsn: bytes
+
+    def __init__(self, path: str, dsn: bytes) -> None:
+        """Written out, since a generated one is not compiled."""
+        self.path = path
+        self.dsn = dsn
 
 
 def parse_mail(rest: bytes) -> Mail:

@@ -156,9 +156,9 @@ class Delivery:
         data = got.pop() if asks_data else None
         if self._nonsense(got, data) or not (begun or self._begun(got, data)):
             return
-        for rcpt, reply in zip(self._rcpts, got, strict=True):
+        for place, reply in enumerate(got):
             if reply.code < REFUSED:
-                self.accepted.append(rcpt)
+                self.accepted.append(self._rcpts[place])
         if self._with_data:
             self._settle(got, data)
         else:

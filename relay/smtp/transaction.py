@@ -161,9 +161,9 @@ class Transaction:
         """Ask the upstream about those the validators accept."""
         self._judged = judged
         rcpts = []
-        for rcpt, judgement in zip(self._group, judged, strict=False):
-            if judgement.verdict.__class__ is Accept:
-                rcpts.append(rcpt)
+        for place, judgement in enumerate(judged):
+            if isinstance(judgement.verdict, Accept):
+                rcpts.append(self._group[place])
         if rcpts or (self._with_data and self._delivery.accepted):
             self._delivery.ask(rcpts, self._asked, data=self._with_data)
         else:
@@ -214,20 +214,20 @@ class Transaction:
         """Emit the Recipient event."""
         code, address, services = reply.code, judgement.address, self._services
         upstream = reply.__class__ is UpstreamReply
-        services.events.emit(
-            Recipient(
-                self.id,
-                judgement.text,
-                judgement.verdict.name,
-                reason,
-                detail,
-                _observed(judgement) if judgement.findings else (),
-                code,
-                code if upstream else 0,
-                reply.enhanced if upstream and code >= REFUSED else "",
-                services.provider(address.domain) if address is not None else "other",
-            )
+        event = (
+            self.id,
+            judgement.text,
+            judgement.verdict.name,
+            reason,
+            detail,
+            _observed(judgement) if judgement.findings else (),
+            code,
+            code if upstream else 0,
+            reply.enhanced if upstream and code >= REFUSED else "",
+            services.provider(address.domain) if address is not None else "other",
         )
+        # without the named tuple's own constructor, which is a function in Python
+        services.events.emit(tuple.__new__(Recipient, event))
 
     # Content
 

@@ -137,12 +137,12 @@ class SuppressionCheck:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Ask `lookup`; `clock` gives Unix seconds."""
-        self._lookup = lookup
+        self._find = lookup.find
         self._clock = clock
 
     def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
         """Return who is suppressed; one lookup for the group."""
-        found = self._lookup.find(group)
+        found = self._find(group)
         if not isinstance(found, list) and isinstance(found, Awaitable):
             return self._wait(found)
         if not any(found) and len(found) == len(group):

@@ -54,6 +54,9 @@ _CHECKPOINT_PAUSE: Final = 0.1
 class SqliteStore:
     """A store in a file. Used by one thread; any number of processes may share the file."""
 
+    find: Callable[[Sequence[Address]], Sequence[Suppression | None]]
+    """Return the entry in force for each address (see `Store.find`)."""
+
     def __init__(
         self,
         path: Path,
@@ -72,11 +75,8 @@ class SqliteStore:
         except StoreError:
             self._writer.close()
             raise
+        self.find = self._reader.find
         self.refresh()
-
-    def find(self, group: Sequence[Address]) -> Sequence[Suppression | None]:
-        """Return the entry in force for each address (see `Store.find`)."""
-        return self._reader.find(group)
 
     def lookup(self, address: Address) -> list[Suppression]:
         """Return every entry in force that holds for an address."""
