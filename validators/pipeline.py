@@ -121,10 +121,7 @@ class Pipeline:
                 facts = self._failure(self._checks[place], addresses, error)
             if facts is not CLEAR:
                 return self._judge_closely(self._open(group, addresses), place, facts)
-        judged = []
-        for address in addresses:  # most groups are of one, for which a comprehension is dear
-            judged.append(Judgement(address.text, address, ACCEPT, ()))  # noqa: PERF401
-        return judged
+        return [Judgement(address.text, address, ACCEPT, ()) for address in addresses]
 
     async def judge_one(self, text: str) -> Judgement:
         """Judge one recipient."""

@@ -116,9 +116,8 @@ class Metrics:
     def _recipient(self, event: Recipient) -> None:
         _, _, verdict, reason, _, observed, _, upstream_code, enhanced, provider = event
         self._recipients.add(verdict, reason)
-        if observed:
-            for each in observed:
-                self._observed.add(each)
+        for each in observed:
+            self._observed.add(each)
         if upstream_code:
             self._replies.add("rcpt", upstream_code, provider)
             if enhanced in labels.UNKNOWN_USER:

@@ -58,23 +58,27 @@ class Counts:
 class Histogram:
     """Counts of observations below each of the given rising bounds, and their sum."""
 
-    __slots__ = ("_bounds", "counts", "sum")
+    __slots__ = ("_bounds", "_counts", "_sum")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self._bounds = tuple(bounds)
-        self.counts = [0] * (len(self._bounds) + 1)
-        self.sum = 0.0
-        """Sum of all observations."""
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
 
     def observe(self, value: float) -> None:
         """Count one observation, in the unit of the bounds."""
-        self.counts[bisect_left(self._bounds, value)] += 1
-        self.sum += value
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    @property
+    def sum(self) -> float:
+        """Sum of all observations."""
+        return self._sum
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return cumulative (upper bound, count) pairs, the last bound being `+Inf`."""
         bounds = [*map(str, self._bounds), "+Inf"]
-        return list(zip(bounds, itertools.accumulate(self.counts), strict=True))
+        return list(zip(bounds, itertools.accumulate(self._counts), strict=True))
 
 
 class Histograms:
@@ -84,7 +88,7 @@ class Histograms:
 
     def __init__(self, allowed: Iterable[str], bounds: Sequence[float]) -> None:
         self._allowed = frozenset(allowed)
-        self._bounds = tuple(bounds)
+        self._bounds = bounds
         self._children: dict[str, Histogram] = {}
 
     def observe(self, label: str, value: float) -> None:
@@ -93,8 +97,7 @@ class Histograms:
         if child is None:
             known = label if label in self._allowed else OTHER
             child = self._children.setdefault(known, Histogram(self._bounds))
-        child.counts[bisect_left(self._bounds, value)] += 1  # `observe`, without the call
-        child.sum += value
+        child.observe(value)
 
     def items(self) -> Iterator[tuple[tuple[str, ...], Histogram]]:
         """Yield the label value of each histogram and the histogram."""

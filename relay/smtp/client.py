@@ -42,7 +42,6 @@ class Client(asyncio.Protocol):
         "_session",
         "_transport",
         "closing",
-        "held",
         "loopback",
         "peer",
         "tls",
@@ -58,7 +57,7 @@ class Client(asyncio.Protocol):
         self._session: Session | None = None
         self._transport: asyncio.Transport | None = None
         self._handshake: asyncio.Task[None] | None = None
-        self.closing = self.held = self._eof = False
+        self.closing = self._eof = False
         self._holds = 0
         self._last = 0.0
         self._heard = False
@@ -89,11 +88,10 @@ class Client(asyncio.Protocol):
         session.receive(data)
         if session.input.left > _FULL:
             self._hold(_AHEAD)
-            self.held = True
 
     def eof_received(self) -> bool:
         """Let a client that only stopped sending still read the reply that is due."""
-        self._eof = self.held = True
+        self._eof = True
         return self._session is not None and not self._session.listening and not self.tls
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is over
@@ -142,7 +140,6 @@ class Client(asyncio.Protocol):
 
     def caught_up(self) -> None:
         """Read on after a wait; close behind a client that had stopped sending."""
-        self.held = self._eof
         self._release(_AHEAD)
         if self._eof and self._session is not None and not self._session.busy:
             self.close()

@@ -30,8 +30,6 @@ class Wire(Protocol):
     loopback: bool
     closing: bool
     """Whether nothing more will be read."""
-    held: bool
-    """Whether `caught_up` is waited for."""
 
     def write(self, octets: bytes) -> None:
         """Send replies."""
@@ -165,7 +163,7 @@ class Conversation:
             self._run()
         else:
             self._flush()
-        if self._wire.held and not self.busy:
+        if not self.busy:
             self._wire.caught_up()
 
     def _say(self, reply: AnyReply) -> None:

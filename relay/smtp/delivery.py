@@ -127,8 +127,7 @@ class Delivery:
                 return
             lines = [mail_line(self._mail, features)]
             lines += [rcpt_line(rcpt, features) for rcpt in self.accepted]
-        for rcpt in self._rcpts:
-            lines.append(rcpt_line(rcpt, features))
+        lines += [rcpt_line(rcpt, features) for rcpt in self._rcpts]
         self._asks_data = self._with_data and (features.pipelining or not lines)
         if self._asks_data:
             lines.append(b"DATA\r\n")
@@ -149,12 +148,10 @@ class Delivery:
             else:
                 self._lost(self._stage(len(got)), fault.text)
             return
-        asks_data, begun = self._asks_data, self._mail_accepted
-        stage: Stage = "data" if asks_data else "rcpt" if self._rcpts or begun else "mail"
-        self._services.waited(stage, connection.took)
+        self._services.waited(self._stage(len(got) - 1), connection.took)
         connection.reused = True  # from here on it may have died while it waited for the client
-        data = got.pop() if asks_data else None
-        if self._nonsense(got, data) or not (begun or self._begun(got, data)):
+        data = got.pop() if self._asks_data else None
+        if self._nonsense(got, data) or not (self._mail_accepted or self._begun(got, data)):
             return
         for place, reply in enumerate(got):
             if reply.code < REFUSED:

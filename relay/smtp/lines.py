@@ -71,6 +71,8 @@ class Input:
 
     def next_is(self, verb: bytes) -> bool:
         """Whether the next line is complete and begins with `verb`, whatever its case."""
+        if not self.left:
+            return False
         start = self._position
         if self._octets[start : start + len(verb)].upper() != verb:
             return False

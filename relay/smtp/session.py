@@ -196,7 +196,7 @@ class Session(Conversation):
         group = [commands.parse_rcpt(rest, utf8=self._utf8)]
         read = self.input
         # what arrived with it, up to the first that is not good
-        while read.left and read.next_is(b"RCPT "):
+        while read.next_is(b"RCPT "):
             mark = read.mark()
             try:
                 line = read.line()
@@ -205,7 +205,7 @@ class Session(Conversation):
             except BadCommand:
                 read.back(mark)
                 break
-        data = read.left > 0 and read.next_is(b"DATA\r\n")
+        data = read.next_is(b"DATA\r\n")
         if data:
             read.line()
         self._ask(group, data=data)
@@ -220,12 +220,10 @@ class Session(Conversation):
     def _ask(self, group: Sequence[Rcpt], *, data: bool) -> None:
         self.busy = True
         answer = self._data_answered if data else self._rcpts_answered
-        assert self._tx is not None  # noqa: S101 - the state says that there is one
-        self._tx.recipients(group, answer, data=data)
+        self._transaction.recipients(group, answer, data=data)
 
     def _rcpts_answered(self, answers: Sequence[AnyReply], _ready: bool) -> None:  # noqa: FBT001
-        for reply in answers:
-            self._out.append(reply.wire)
+        self._out += [reply.wire for reply in answers]
         self._go_on()
 
     def _data_answered(self, answers: Sequence[AnyReply], ready: bool) -> None:  # noqa: FBT001

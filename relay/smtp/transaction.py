@@ -135,12 +135,10 @@ class Transaction:
         room = services.most_recipients - len(self._delivery.accepted)
         if len(group) > room:
             group = group[:room]
-        clock = services.clock
-        began = clock()
-        paths = (group[0].path,) if len(group) == 1 else [rcpt.path for rcpt in group]
-        judged = services.judge.judge(paths)
+        began = services.clock()
+        judged = services.judge.judge([rcpt.path for rcpt in group])
         if isinstance(judged, list):
-            self._validation += clock() - began
+            self._validation += services.clock() - began
             self._forward(judged)
         else:
             services.spawn(self._judge(judged, began))
@@ -153,17 +151,17 @@ class Transaction:
                 self._forward(judgements)
         except Exception:
             _logger.exception("Judging recipients failed")
-            answer, self._answer = self._answer, None
-            if answer is not None:
-                answer([TABLE["OUR_FAULT"]] * (len(self._group) + self._with_data), False)  # noqa: FBT003
+            count = len(self._group) + self._with_data
+            self._tell([TABLE["OUR_FAULT"]] * count, ready=False)
 
     def _forward(self, judged: list[Judgement]) -> None:
         """Ask the upstream about those the validators accept."""
         self._judged = judged
-        rcpts = []
-        for place, judgement in enumerate(judged):
-            if isinstance(judgement.verdict, Accept):
-                rcpts.append(self._group[place])
+        rcpts = [
+            self._group[place]
+            for place, judgement in enumerate(judged)
+            if isinstance(judgement.verdict, Accept)
+        ]
         if rcpts or (self._with_data and self._delivery.accepted):
             self._delivery.ask(rcpts, self._asked, data=self._with_data)
         else:
@@ -185,13 +183,16 @@ class Transaction:
                 answers.append(self._refuse(judgement, verdict))
         if len(answers) < len(self._group):
             answers += [TABLE["TOO_MANY_RECIPIENTS"]] * (len(self._group) - len(answers))
-        if not self._delivery.accepted and answers:
+        if answers and not self._delivery.accepted:
             self._remember(answers)
         if data is not None:
             answers.append(data)
             self._no_data = not ready
             if self._no_data:
                 self._last = (data, "data")
+        self._tell(answers, ready=ready)
+
+    def _tell(self, answers: Sequence[AnyReply], *, ready: bool) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer(answers, ready)

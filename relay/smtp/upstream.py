@@ -213,12 +213,9 @@ class Connection(asyncio.Protocol):
         start = line = 0
         end = data.find(b"\n")
         while end >= 0:
-            code = data[line : line + 3]
-            if end - line < _CODE or not (code.isdigit() and b"2" <= code < b"6"):
-                self._fail("garbage instead of a reply")
-                return
-            after = data[line + 3 : line + 4]
-            if after not in _SEPARATORS:
+            code = data[line : line + _CODE]
+            after = data[line + _CODE : line + _CODE + 1] if end - line >= _CODE else b""
+            if not (code.isdigit() and b"2" <= code < b"6" and after in _SEPARATORS):
                 self._fail("garbage instead of a reply")
                 return
             line = end + 1

@@ -48,8 +48,6 @@ class Reader:
         self._kinds: frozenset[Kind] = frozenset()
         self._hashed: frozenset[Kind] = frozenset()
         self._rare: frozenset[Kind] = frozenset()
-        self._rare_digest_kinds: frozenset[Kind] = frozenset()
-        self._rare_domains: frozenset[str] = frozenset()
         self._rare_keys: frozenset[bytes] = frozenset()
         self._sieve = Sieve()
         self._addresses = 0
@@ -62,24 +60,6 @@ class Reader:
         """Return the entry in force for each address, the most specific one. StoreUnavailable."""
         if self._fault is not None:
             raise StoreUnavailable(self._fault)
-        for address in group:
-            if self._asked_about(address):
-                return self._read(group)
-        return [None] * len(group)
-
-    def _asked_about(self, address: Address) -> bool:
-        """Whether what is in memory leaves it open if there is an entry for an address."""
-        if self._hashed or (
-            self._kinds and not (self._sieve.complete and self._sieve.misses(address.canonical))
-        ):
-            return True
-        if self._rare_domains and address.domain in self._rare_domains:
-            return True
-        kinds = self._rare_digest_kinds
-        return bool(kinds) and not self._rare_keys.isdisjoint(keys_for(address, kinds))
-
-    def _read(self, group: Sequence[Address]) -> list[Suppression | None]:
-        """Return the entries in force by a query for all that is asked about."""
         keys = [self._keys(address) for address in group]
         flat = keys[0] if len(keys) == 1 else [single for several in keys for single in several]
         rows = self._rows(flat)
@@ -150,18 +130,14 @@ class Reader:
         if sum(numbers[kind] for kind in rare) > _FEW:
             rare = frozenset()
         keys = self.connection.execute(
-            "SELECT key, kind, value FROM suppression WHERE kind != 0 AND scope IN (?, ?) LIMIT ?",
+            "SELECT key FROM suppression WHERE kind != 0 AND scope IN (?, ?) LIMIT ?",
             (*self._scopes, _FEW if rare else 0),
-        ).fetchall()
+        )
         self._sieve.reset()
         ((self._addresses,),) = self.connection.execute(
             "SELECT ifnull(sum(number), 0) FROM tally WHERE kind = 0"
         )
-        self._rare_keys = frozenset(key for key, _, _ in keys)
-        self._rare_domains = frozenset(
-            value for _, kind, value in keys if KINDS[kind] is Kind.DOMAIN
-        )
-        self._rare_digest_kinds = rare - {Kind.DOMAIN}
+        self._rare_keys = frozenset(key for (key,) in keys)
         self._rare = rare
         self._kinds = frozenset(numbers) - rare
         self._hashed = self._kinds - {Kind.ADDRESS}
