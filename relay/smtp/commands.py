@@ -94,10 +94,6 @@ def parse_rcpt(rest: bytes, *, utf8: bool) -> Rcpt:
 
     Raises BadCommand.
     """
-    if rest[:4] == b"TO:<" and rest.find(b">") == len(rest) - 1 and rest.isascii():
-        plain = rest[4:-1]
-        if _QUOTE not in plain and plain[:1] != b"@":
-            return Rcpt(plain.decode(), b"")
     path, params = _path(rest, b"TO:")
     if not utf8 and not path.isascii():
         raise BadCommand(TABLE["BAD_RECIPIENT"].because("needs SMTPUTF8"))

@@ -50,8 +50,8 @@ def test_a_good_path_comes_out_as_it_went_in(address: str, params: bytes) -> Non
 
 
 @given(st.lists(st.sampled_from(b'" @ , : > < \\ a . \xc3\xa4 \xff'.split())).map(b"".join))
-def test_a_plain_recipient_reads_as_any_other(path: bytes) -> None:
-    """TO: in small letters keeps a line off the short way, and changes nothing else."""
+def test_to_in_small_letters_reads_the_same(path: bytes) -> None:
+    """The case of the keyword changes neither the recipient nor the complaint."""
     found: list[str] = []
     for keyword in (b"TO", b"to"):
         try:
