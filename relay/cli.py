@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
-    from relay.config import Settings
+    from relay.settings import Settings
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -101,9 +101,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     """Load the settings and run the command; a user's mistake becomes a sentence and a code."""
-    from relay.config import SettingsError, dev_settings, load_settings
+    from relay.settings import SettingsError, dev_settings, load_settings
     from relay.stores import StoreError
-    from validators.checks.suppression import StoreUnavailable
+    from validators.suppression import StoreUnavailable
 
     try:
         if args.command == "serve":

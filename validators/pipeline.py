@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from validators.address import Address
-from validators.checks.suppression import StoreUnavailable
 from validators.checks.syntax import Syntax
 from validators.policy import Policy
+from validators.suppression import StoreUnavailable
 from validators.verdict import ACCEPT, CLEAR, Action, Facts, Finding, Reason, Verdict
 
 __all__ = ["Check", "Facts", "Judgement", "Pipeline"]

@@ -8,22 +8,22 @@ import time
 from typing import TYPE_CHECKING
 
 from relay.app.errors import StartError
-from relay.smtp.auth import Credentials
-from relay.smtp.connect import Connector, tls_context
-from relay.smtp.pool import Pool, PoolLimits, PoolObserver, Upstreams
-from relay.smtp.rules import Bounds, Rules
-from relay.smtp.trace import Trace
-from relay.smtp.upstream import Timeouts
+from relay.smtp.server.auth import Credentials
+from relay.smtp.server.rules import Bounds, Rules
+from relay.smtp.server.trace import Trace
+from relay.smtp.upstream.connect import Connector, tls_context
+from relay.smtp.upstream.connection import Timeouts
+from relay.smtp.upstream.pool import Pool, PoolLimits, PoolObserver, Upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from relay.endpoints import Upstream
     from relay.settings import Settings
-    from relay.smtp.doorman import Doorman
-    from relay.smtp.outbox import Outbox
-    from relay.smtp.rules import JudgeSender
+    from relay.settings.endpoints import Upstream
+    from relay.smtp.server.doorman import Doorman
+    from relay.smtp.server.rules import JudgeSender
     from relay.smtp.transaction import Services
+    from relay.smtp.write_buffer import Outbox
 
 
 def pools(

@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Final
 
 from relay.app.mail import pools, rules
 from relay.app.validation import recipient_pipeline, resolver, sender_pipeline
-from relay.clients import AllowList
-from relay.events import Fanout, UpstreamFault, UpstreamReply
 from relay.http.server import HttpServer
 from relay.http.status import Status, UpstreamStatus
-from relay.logs import EventLog, LineWriter, install
-from relay.metrics import Metrics
-from relay.smtp.doorman import Doorman
-from relay.smtp.listener import Listener
-from relay.smtp.outbox import Outbox
+from relay.observe.events import Fanout, UpstreamFault, UpstreamReply
+from relay.observe.log import EventLog, LineWriter, install
+from relay.observe.metrics import Metrics
+from relay.settings.clients import AllowList
+from relay.smtp.server.doorman import Doorman
+from relay.smtp.server.listener import Listener
 from relay.smtp.transaction import Services
+from relay.smtp.write_buffer import Outbox
 from relay.stores import open_store
-from validators.checks.suppression import StoreUnavailable
 from validators.providers import PROVIDERS
+from validators.suppression import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
-    from relay.endpoints import Upstream
+    from relay.app.tasks import Tasks
     from relay.settings import Settings
-    from relay.smtp.connect import HandshakeError
-    from relay.tasks import Tasks
-    from validators.mailroute import MailRoute
+    from relay.settings.endpoints import Upstream
+    from relay.smtp.upstream.connect import HandshakeError
+    from validators.dns.mail_route import MailRoute
 
 _logger = logging.getLogger(__name__)
 

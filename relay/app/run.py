@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from relay import dev as demonstration
+from relay.app import demonstration
 from relay.app.errors import StartError
 from relay.app.relay import VERSION, Relay
-from relay.config import dev_directory
-from relay.endpoints import Upstream
+from relay.app.tasks import Tasks
 from relay.http.server import ListenError as HttpListenError
-from relay.logs.lines import Lines
-from relay.smtp.listener import ListenError
+from relay.observe.log.lines import Lines
+from relay.settings import dev_directory
+from relay.settings.endpoints import Upstream
+from relay.smtp.server.listener import ListenError
 from relay.smtp.sink import Sink
 from relay.stores import StoreError
-from relay.tasks import Tasks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from relay.settings import Settings
-    from validators.mailroute import MailRoute
+    from validators.dns.mail_route import MailRoute
 
 
 async def _serve(settings: Settings, *, dev: bool) -> None:

@@ -14,7 +14,7 @@ from validators.checks.mx import MxCheck
 from validators.checks.role import RoleCheck
 from validators.checks.suppression import SuppressionCheck
 from validators.checks.syntax import Syntax
-from validators.dns import Resolver
+from validators.dns.resolver import Resolver
 from validators.pipeline import Pipeline
 from validators.policy import Policy
 from validators.verdict import Action, Reason
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from relay.settings import Settings
     from relay.stores import Store
-    from validators.mailroute import MailRoute
+    from validators.dns.mail_route import MailRoute
     from validators.pipeline import Check
 
 _logger = logging.getLogger(__name__)

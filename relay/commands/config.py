@@ -11,7 +11,7 @@ from itertools import groupby
 
 from pydantic import SecretStr
 
-from relay.config import MASK, Loaded, Setting, env_name, every_setting, load
+from relay.settings import MASK, Loaded, Setting, env_name, every_setting, load
 from validators.policy import DEFAULT_ACTIONS
 from validators.verdict import Reason
 

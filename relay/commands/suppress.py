@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from relay.config import Settings
-from relay.endpoints import check_store
+from relay.settings import Settings
+from relay.settings.endpoints import check_store
 from relay.stores import ImportResult, Store, open_store
 from relay.stores.lists import BadRow, Given, read_list, write_csv
 from relay.stores.texts import (
@@ -28,7 +28,7 @@ from relay.stores.texts import (
     write_time,
 )
 from validators.address import Address, SyntaxOptions, parse
-from validators.checks.suppression import ALL, Kind, Suppression, SuppressionReason
+from validators.suppression import ALL, Kind, Suppression, SuppressionReason
 
 Value = TypeVar("Value")
 

@@ -8,10 +8,10 @@ from typing import Final
 
 from aiohttp import web
 
-from relay.endpoints import Endpoint
 from relay.http.page import POLICY, render
 from relay.http.status import Status
-from relay.metrics import Metrics, process_figures
+from relay.observe.metrics import Metrics, process_figures
+from relay.settings.endpoints import Endpoint
 
 _logger = logging.getLogger(__name__)
 _protocol_logger = logging.getLogger(f"{__name__}.protocol")

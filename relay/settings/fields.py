@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from pydantic_settings import NoDecode
 
-from relay.clients import Network, parse_network
-from relay.endpoints import Endpoint, Upstream, parse_endpoint, parse_upstream
+from relay.settings.clients import Network, parse_network
+from relay.settings.endpoints import Endpoint, Upstream, parse_endpoint, parse_upstream
 
 
 class Conflict(ValueError):  # noqa: N818 - a fact about settings; `SettingsError` reports it

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from relay.clients import too_wide
-from relay.endpoints import Endpoint, Upstream, check_store
+from relay.settings.clients import too_wide
+from relay.settings.endpoints import Endpoint, Upstream, check_store
 from relay.settings.fields import (
     Conflict,
     Listeners,
@@ -33,8 +33,8 @@ from relay.settings.groups import (
     UpstreamTimeouts,
     UpstreamTls,
 )
-from validators.checks.suppression import ALL
 from validators.policy import Policy
+from validators.suppression import ALL
 from validators.verdict import Action, Reason
 
 _CAMPAIGN = re.compile(r"[A-Za-z0-9._-]{1,63}\Z")
@@ -46,7 +46,7 @@ def _host_name() -> str:
 
 
 class Settings(BaseSettings):
-    """Everything an operator can set. Made by `relay.config.load_settings`.
+    """Everything an operator can set. Made by `relay.settings.load_settings`.
 
     Built directly (`Settings(listen=...)`, as tests do) it takes only its arguments: it reads
     neither environment nor file.
@@ -124,7 +124,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take arguments only: `relay.config` reads the sources, so that it knows the origins."""
+        """Take arguments only: `relay.settings` reads the sources, so that it knows the origins."""
         return (init_settings,)
 
     @field_validator("campaign_id")

@@ -11,9 +11,9 @@ import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 from relay import reply as replies
-from relay.events import NO_REASON, Message, Recipient
+from relay.observe.events import NO_REASON, Message, Recipient
 from relay.reply import FOR_GOOD, REFUSED, TABLE, UpstreamReply
-from relay.smtp.delivery import Delivery
+from relay.smtp.upstream.delivery import Delivery
 from validators.verdict import Accept, Action
 
 if TYPE_CHECKING:
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import TypeAlias
 
-    from relay.events import Result, Sink, Stage
+    from relay.observe.events import Result, Sink, Stage
     from relay.reply import AnyReply
-    from relay.smtp.commands import Mail, Rcpt
-    from relay.smtp.ports import Connections, Flow
+    from relay.smtp.server.commands import Mail, Rcpt
+    from relay.smtp.upstream.ports import Connections, Flow
     from validators.pipeline import Judgement
     from validators.verdict import Defer, Reject
 

@@ -21,7 +21,7 @@ from relay.stores.texts import (
     parse_time,
     write_time,
 )
-from validators.checks.suppression import (
+from validators.suppression import (
     ALL,
     Kind,
     Suppression,

@@ -7,7 +7,7 @@ from relay.stores.protocol import ImportResult
 from relay.stores.rank import in_force, lasts_longer, specificity
 from relay.stores.tally import Tally
 from validators.address import Address
-from validators.checks.suppression import (
+from validators.suppression import (
     ALL,
     Kind,
     Suppression,

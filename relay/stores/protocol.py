@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from validators.address import Address
-from validators.checks.suppression import Kind, Suppression, SuppressionReason
+from validators.suppression import Kind, Suppression, SuppressionReason
 
 
 class StoreError(Exception):
@@ -35,7 +35,7 @@ class ImportResult(NamedTuple):
 class Store(Protocol):
     """A suppression store seen by one campaign: scope `all` and its own decide in `find`.
 
-    Values are in normal form (`validators.checks.suppression.normalize`).
+    Values are in normal form (`validators.suppression.normalize`).
     """
 
     def find(self, group: Sequence[Address]) -> Sequence[Suppression | None]:

@@ -1,6 +1,6 @@
 """Which of two entries counts: rules every store shares."""
 
-from validators.checks.suppression import ALL, Kind, Suppression
+from validators.suppression import ALL, Kind, Suppression
 
 _ORDER = {Kind.ADDRESS: 0, Kind.SHA256: 1, Kind.MD5: 2, Kind.DOMAIN: 3}
 

@@ -6,7 +6,7 @@ how many are in force without looking at one of them.
 
 from collections import Counter
 
-from validators.checks.suppression import Suppression, SuppressionReason
+from validators.suppression import Suppression, SuppressionReason
 
 DAY = 86_400
 """Seconds."""

@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from validators.checks.suppression import Kind, SuppressionReason, normalize
+from validators.suppression import Kind, SuppressionReason, normalize
 
 _HEX: Final = re.compile(r"[0-9A-Fa-f]+\Z")
 _DIGESTS: Final = {64: Kind.SHA256, 32: Kind.MD5}

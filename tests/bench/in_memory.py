@@ -21,13 +21,13 @@ from types import FrameType
 from typing import Any, cast
 
 from relay.app import Relay
-from relay.config import load_settings
-from relay.smtp.client import Client
-from relay.smtp.upstream import Connection, Features, Timeouts
+from relay.settings import load_settings
+from relay.smtp.server.connection import Client
+from relay.smtp.upstream.connection import Connection, Features, Timeouts
 from relay.stores import open_store
 from tests.bench import presend
 from tests.bench.servers import SENDER, domain
-from validators.dns import Hosts
+from validators.dns.resolver import Hosts
 
 MESSAGES = 300
 TRIES = 7

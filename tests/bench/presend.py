@@ -15,7 +15,7 @@ from pathlib import Path
 from relay.stores import open_store
 from tests.bench.processes import await_line, running
 from tests.bench.servers import domain
-from validators.checks.suppression import Kind, Suppression, SuppressionReason
+from validators.suppression import Kind, Suppression, SuppressionReason
 
 LISTENING = re.compile(r'^(\{.*"event": ?"listening".*\})$', re.MULTILINE)
 PORT = re.compile(r'"smtp": ?\["127\.0\.0\.1:(\d+)"')

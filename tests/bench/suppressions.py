@@ -15,7 +15,7 @@ from tests.bench.figures import Figure, Unit
 from tests.bench.rig import Rig
 from tests.bench.servers import domain
 from validators.address import Address, parse
-from validators.checks.suppression import Kind, Suppression, SuppressionReason
+from validators.suppression import Kind, Suppression, SuppressionReason
 
 ROOT = Path(__file__).parents[2]
 ROWS = 10_000_000
@@ -34,7 +34,7 @@ LOOKUPS = 20_000
 LAYOUT = (
     "relay/stores/sqlite/schema.py",
     "relay/stores/sqlite/rows.py",
-    "validators/checks/suppression.py",
+    "validators/suppression.py",
 )
 STARTS = 5
 

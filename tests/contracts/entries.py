@@ -3,7 +3,7 @@
 import hashlib
 
 from validators.address import Address, parse
-from validators.checks.suppression import ALL, Kind, Suppression, SuppressionReason, normalize
+from validators.suppression import ALL, Kind, Suppression, SuppressionReason, normalize
 
 CREATED = 1_700_000_000.0
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from relay.stores import Store, open_store
 from tests.contracts.conftest import KINDS, START, Clock
 from tests.contracts.entries import address, entry, sha256
-from validators.checks.suppression import Kind, Suppression, SuppressionReason
+from validators.suppression import Kind, Suppression, SuppressionReason
 
 PEOPLE = ("ann@example.com", "bob@example.com", "eve@example.net")
 VALUES = [

@@ -17,7 +17,7 @@ from relay.stores.sqlite import schema as sqlite_schema
 from relay.stores.sqlite.rows import KINDS, REASONS
 from tests.contracts.conftest import Clock
 from tests.contracts.entries import address, entry, sha256
-from validators.checks.suppression import (
+from validators.suppression import (
     Kind,
     StoreUnavailable,
     Suppression,

@@ -7,7 +7,7 @@ import pytest
 from relay.stores import ImportResult, Store
 from tests.contracts.conftest import START, Clock
 from tests.contracts.entries import address, entry, md5, sha256
-from validators.checks.suppression import Kind, Suppression, SuppressionReason
+from validators.suppression import Kind, Suppression, SuppressionReason
 
 DAY = 86_400.0
 

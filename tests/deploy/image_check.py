@@ -86,8 +86,10 @@ def test_mail_goes_through_localhost_25_to_the_upstream(running: Podman) -> None
 
 def test_the_mail_path_is_compiled(running: Podman) -> None:
     """Without it the relay would run all the same, a quarter slower."""
-    where = running("exec", RELAY, "python", "-c", "import relay.smtp.session as s; print(s)")
-    assert re.search(r"relay/smtp/session\.[\w-]+\.so", where), where
+    where = running(
+        "exec", RELAY, "python", "-c", "from relay.smtp.server import session; print(session)"
+    )
+    assert re.search(r"relay/smtp/server/session\.[\w-]+\.so", where), where
 
 
 def test_it_runs_without_privileges_on_a_read_only_root(running: Podman) -> None:

@@ -12,7 +12,7 @@ import promql_parser
 import pytest
 import yaml
 
-from relay.metrics.catalogue import CATALOGUE
+from relay.observe.metrics.catalogue import CATALOGUE
 from tests.deploy.dashboards import FILES, NAMES, load, panels, queries
 from tests.deploy.manifests import DEPLOY, HERE
 from tests.support import need

@@ -6,7 +6,7 @@ import re
 import kubernetes_validate
 import pytest
 
-from relay.config import load_settings
+from relay.settings import load_settings
 from tests.deploy import pod_security
 from tests.deploy.manifests import (
     BUILDS,

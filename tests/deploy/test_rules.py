@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from relay.config import every_setting
+from relay.settings import every_setting
 from tests.deploy.dashboards import NAMES, panels
 from tests.deploy.manifests import DEPLOY, HERE, ROOT
 from tests.support import need

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 import yaml
 
-from relay.config import load_settings
+from relay.settings import load_settings
 from tests.deploy.manifests import (
     BUILDS,
     DEPLOY,

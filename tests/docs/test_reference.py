@@ -3,8 +3,8 @@
 Metrics and events: tests/relay/test_metrics.py and test_events.py.
 """
 
-from relay.config import every_setting
 from relay.reply import TABLE, for_recipient
+from relay.settings import every_setting
 from tests.docs import pages
 from validators.policy import Policy
 from validators.verdict import Accept, Finding, Reason

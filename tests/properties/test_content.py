@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay.smtp.content import ChunkScanner, DataScanner
+from relay.smtp.server.content import ChunkScanner, DataScanner
 
 LIMIT = 4096
 _PIECES = st.sampled_from(

@@ -9,7 +9,7 @@ import dns.rrset
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from validators.dns_wire import (
+from validators.dns.wire import (
     Alias,
     Failed,
     Found,

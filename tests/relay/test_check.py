@@ -14,7 +14,7 @@ import pytest
 from relay.commands.check import add_arguments, run
 from relay.commands.check.report import line
 from relay.commands.check.source import CHUNK, LONGEST
-from relay.config import Settings
+from relay.settings import Settings
 from validators.pipeline import Judgement
 from validators.verdict import ACCEPT
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from relay import cli
-from relay.config import MASK, load_settings
+from relay.settings import MASK, load_settings
 
 
 @pytest.fixture(autouse=True)

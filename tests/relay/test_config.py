@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from relay.config import (
+from relay.settings import (
     Endpoint,
     Settings,
     SettingsError,

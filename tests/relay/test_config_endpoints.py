@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.clients import AllowList, parse_network, too_wide
-from relay.config import SettingsError, load
-from relay.endpoints import (
+from relay.settings import SettingsError, load
+from relay.settings.clients import AllowList, parse_network, too_wide
+from relay.settings.endpoints import (
     DEFAULT_PORTS,
     Endpoint,
     EndpointError,

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from relay.events import Event, Fanout, Message, Recipient, UpstreamFault, UpstreamReply
+from relay.observe.events import Event, Fanout, Message, Recipient, UpstreamFault, UpstreamReply
 from tests.docs import pages
 
 PAGE = pages.DOCS / "events.md"

@@ -13,9 +13,9 @@ import aiohttp
 import pytest
 import uvloop
 
-from relay.endpoints import Endpoint
 from relay.http import HttpServer, ListenError, Status, UpstreamStatus, server
-from relay.metrics import Metrics
+from relay.observe.metrics import Metrics
+from relay.settings.endpoints import Endpoint
 
 ANY = Endpoint("127.0.0.1", 0)
 STATUS = Status(

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.events import Event, Message, Recipient, UpstreamFault, UpstreamReply
-from relay.logs import EventLog, LineWriter, install, mask, mask_text
-from relay.logs.operational import TALKATIVE
+from relay.observe.events import Event, Message, Recipient, UpstreamFault, UpstreamReply
+from relay.observe.log import EventLog, LineWriter, install, mask, mask_text
+from relay.observe.log.operational import TALKATIVE
 
 NOON = 1795521600.0  # 2026-11-24T12:00:00Z
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from relay.events import Event, Message, Recipient, Result, UpstreamFault, UpstreamReply
-from relay.metrics import Metrics, labels, process_figures
-from relay.metrics.catalogue import CATALOGUE
+from relay.observe.events import Event, Message, Recipient, Result, UpstreamFault, UpstreamReply
+from relay.observe.metrics import Metrics, labels, process_figures
+from relay.observe.metrics.catalogue import CATALOGUE
 from tests.docs import pages
 from tests.support import need
 from validators.policy import Policy

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from relay.app import validation
-from relay.config import load_settings
+from relay.settings import load_settings
 from relay.stores import StoreError
 from validators.verdict import Accept
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.support.dns import SERVFAIL, serve
-from validators.dns import Resolver
+from validators.dns.resolver import Resolver
 
 ZONE = """\
 good          MX 10 mx.good

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from validators.cache import TtlCache
-from validators.flights import ClosedError, SingleFlight
+from validators.dns.cache import TtlCache
+from validators.dns.singleflight import ClosedError, SingleFlight
 
 
 def test_a_value_is_held_until_its_time_is_over() -> None:

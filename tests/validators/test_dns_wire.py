@@ -2,7 +2,7 @@
 
 import pytest
 
-from validators.dns_wire import Alias, Failed, Missing, Mx, Type, WireError, answer, question
+from validators.dns.wire import Alias, Failed, Missing, Mx, Type, WireError, answer, question
 
 ASKED = question("a.test", Type.MX, 7)
 END = len(ASKED) - 11

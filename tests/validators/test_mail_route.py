@@ -2,7 +2,7 @@
 
 import pytest
 
-from validators.dns import (
+from validators.dns.resolver import (
     Hosts,
     MailRoute,
     NoDomain,

@@ -6,7 +6,7 @@ import pytest
 
 from tests.validators.facts import EVERYTHING, valid
 from validators.checks.mx import MxCheck
-from validators.dns import (
+from validators.dns.resolver import (
     Hosts,
     MailRoute,
     NoDomain,

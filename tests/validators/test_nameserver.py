@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tests.support.dns import held, reply_to, silent
-from validators.dns_wire import ALIAS_LIMIT, Failed, Found, Missing, Mx, Type
-from validators.nameserver import Nameservers, Server
+from validators.dns.transport import Nameservers, Server
+from validators.dns.wire import ALIAS_LIMIT, Failed, Found, Missing, Mx, Type
 
 NO_ONE = ("127.0.0.1", 1)
 """Nothing listens there, and the system says so at once."""

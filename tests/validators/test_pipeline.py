@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from validators.address import Address
-from validators.checks.suppression import StoreUnavailable
 from validators.checks.syntax import Syntax
 from validators.pipeline import Facts, Judgement, Pipeline
 from validators.policy import Policy
+from validators.suppression import StoreUnavailable
 from validators.verdict import ACCEPT, Action, Defer, Finding, Reason, Reject
 
 ROLE = Finding(Reason.ROLE_ACCOUNT, "info")

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from tests.support.dns import held, silent
-from validators.dns import Hosts, MailRoute, NoDomain, NullMx, Resolver, Stats, Unknown
-from validators.dns_wire import Answer, Type
-from validators.nameserver import Nameservers, Server
+from validators.dns.resolver import Hosts, MailRoute, NoDomain, NullMx, Resolver, Stats, Unknown
+from validators.dns.transport import Nameservers, Server
+from validators.dns.wire import Answer, Type
 
 
 class Clock:
@@ -213,7 +213,7 @@ async def test_the_provider_is_known_from_the_route(resolver: Resolver) -> None:
 def test_without_resolv_conf_the_machine_itself_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     import dns.resolver
 
-    from validators.dns import _system_servers
+    from validators.dns.resolver import _system_servers
 
     def unconfigured() -> None:
         raise dns.resolver.NoResolverConfiguration

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from validators.routable import special_use
+from validators.dns.special_use import special_use
 
 
 @pytest.mark.parametrize(

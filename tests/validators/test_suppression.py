@@ -7,11 +7,11 @@ import pytest
 
 from tests.validators.facts import EVERYTHING, valid
 from validators.address import Address
-from validators.checks.suppression import (
+from validators.checks.suppression import SuppressionCheck
+from validators.suppression import (
     ALL,
     Kind,
     Suppression,
-    SuppressionCheck,
     SuppressionReason,
     key,
     keys_for,

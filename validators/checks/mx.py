@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Collection, Sequence
 
 from validators.address import Address, parse_domain
-from validators.dns import (
+from validators.dns.resolver import (
     Hosts,
     MailRoute,
     NoDomain,

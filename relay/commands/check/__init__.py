@@ -19,7 +19,7 @@ import uvloop
 from relay import app
 from relay.commands.check.report import Tally, line
 from relay.commands.check.source import ListError, Source
-from relay.config import Settings
+from relay.settings import Settings
 from validators.pipeline import Judgement
 
 WAITING: Final = 16

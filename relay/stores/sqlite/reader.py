@@ -16,7 +16,7 @@ from relay.stores.sqlite.rows import KINDS, Row, from_row
 from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, probe
 from relay.stores.sqlite.sieve import Sieve
 from validators.address import Address
-from validators.checks.suppression import (
+from validators.suppression import (
     ALL,
     Kind,
     StoreUnavailable,

@@ -2,7 +2,7 @@
 
 from typing import Final, TypeAlias
 
-from validators.checks.suppression import Kind, Suppression, SuppressionReason, key
+from validators.suppression import Kind, Suppression, SuppressionReason, key
 
 Row: TypeAlias = tuple[bytes, str, int, int, str | bytes, str, float, float | None]
 """key, scope, kind, reason, value, source, created, expires: the columns of `suppression`."""

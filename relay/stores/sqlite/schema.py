@@ -29,7 +29,7 @@ WHERE scope = OLD.scope AND kind = OLD.kind AND reason = OLD.reason
 """
 _SCHEMA: Final = f"""
 CREATE TABLE suppression (
-    key BLOB NOT NULL,        -- 16 octets, validators.checks.suppression.key
+    key BLOB NOT NULL,        -- 16 octets, validators.suppression.key
     scope TEXT NOT NULL,      -- 'all' or a campaign's id
     kind INTEGER NOT NULL,
     reason INTEGER NOT NULL,

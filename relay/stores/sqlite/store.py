@@ -16,7 +16,7 @@ from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, open_write
 from relay.stores.sqlite.staging import Staging
 from relay.stores.tally import last_day
 from validators.address import Address
-from validators.checks.suppression import (
+from validators.suppression import (
     ALL,
     Kind,
     StoreUnavailable,

@@ -1,0 +1,1 @@
+"""The SMTP client towards the upstream: connections, their pool, deliveries."""

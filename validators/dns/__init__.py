@@ -1,0 +1,1 @@
+"""DNS: messages, transport, the caching resolver and the mail route of a domain."""

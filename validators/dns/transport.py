@@ -1,0 +1,142 @@
+"""Asks the name servers one question: server after server, over TCP if need be, in bounds."""
+
+import asyncio
+import contextlib
+import ipaddress
+import secrets
+import socket
+from collections.abc import Sequence
+from itertools import chain, repeat
+from typing import Final
+
+from validators.dns.wire import (
+    ALIAS_LIMIT,
+    Alias,
+    Answer,
+    Failed,
+    Reply,
+    Truncated,
+    Type,
+    WireError,
+    answer,
+    question,
+)
+
+PATIENCE: Final = (1.0, 1.5, 3.0)
+"""Seconds to wait for each server, round by round, the last for every further round: a server that
+is slow itself has the answer by the second time it is asked."""
+DATAGRAM_LIMIT: Final = 65_535
+
+Server = tuple[str, int]
+
+
+class Nameservers:
+    """The recursive name servers, in order of preference. Each question ends in an Answer."""
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        *,
+        max_queries: int,
+        patience: Sequence[float] = PATIENCE,
+    ) -> None:
+        """Ask `servers`, (address, port); ValueError if one is not given by its address.
+
+        At most `max_queries` are on their way at once, each on a socket of its own: the system
+        picks the source port anew, which is what makes an answer hard to forge (RFC 5452).
+        """
+        self._servers = [(_ip(host), port) for host, port in servers]
+        self._patience = patience
+        self._slots = asyncio.Semaphore(max_queries)
+
+    async def ask(self, name: str, kind: Type) -> Answer:
+        """Return the answer for an absolute name.
+
+        Waits as long as it takes: the caller sets the limit. A server that answers with an error
+        is not asked again, one that does not answer is.
+        """
+        target = name
+        for _ in range(ALIAS_LIMIT):
+            said = await self._ask_each(target, kind)
+            if not isinstance(said, Alias):
+                return said
+            target = said.target
+        return Failed(f"chain of aliases without end at {name}")
+
+    async def _ask_each(self, name: str, kind: Type) -> Answer | Alias:
+        """Ask one server after the other, round after round."""
+        try:
+            query = question(name, kind, secrets.randbits(16))
+        except ValueError:
+            return Failed(f"{name} cannot be asked for")
+        failed = Failed("no name server is configured")
+        standing = list(self._servers)
+        for patience in chain(self._patience, repeat(self._patience[-1])):
+            for server in tuple(standing):
+                try:
+                    async with self._slots, asyncio.timeout(patience):
+                        said = await _exchange(server, query)
+                except TimeoutError:
+                    self._put_last(server)
+                    continue
+                except (OSError, WireError):
+                    said = Failed("the name server cannot be reached")
+                if not isinstance(said, Failed):
+                    return said
+                failed = Failed(f"{said.detail} for {kind.name} of {name}")
+                standing.remove(server)
+            if not standing:
+                break
+        return failed
+
+    def _put_last(self, server: Server) -> None:
+        """Ask the other servers first from now on."""
+        self._servers.sort(key=lambda other: other == server)
+
+
+async def _exchange(server: Server, query: bytes) -> Answer | Alias:
+    """Return the server's answer, by TCP if it does not fit. Raises OSError, WireError."""
+    said = await _by_datagram(server, query)
+    if isinstance(said, Truncated):
+        said = await _by_stream(server, query)
+    if isinstance(said, Truncated):
+        raise WireError
+    return said
+
+
+async def _by_datagram(server: Server, query: bytes) -> Reply:
+    """Ask over UDP; what is no reply to this query is passed over (RFC 5452 3)."""
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0)
+        sock.connect(server)
+        sock.send(query)
+        while True:
+            octets = await loop.sock_recv(sock, DATAGRAM_LIMIT)
+            with contextlib.suppress(WireError):
+                return answer(octets, query)
+
+
+async def _by_stream(server: Server, query: bytes) -> Reply:
+    """Ask over TCP (RFC 7766 8)."""
+    reader, writer = await asyncio.open_connection(*server)
+    try:
+        writer.write(len(query).to_bytes(2, "big") + query)
+        length = int.from_bytes(await reader.readexactly(2), "big")
+        return answer(await reader.readexactly(length), query)
+    except asyncio.IncompleteReadError as error:
+        raise WireError from error
+    finally:
+        writer.close()
+
+
+def _ip(host: str) -> str:
+    """Return the address of a server; ValueError if it is given by a name."""
+    if host == "localhost":
+        return "127.0.0.1"
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        message = f"a name server has to be given by its address: {host}"
+        raise ValueError(message) from None
