@@ -119,6 +119,7 @@ TABLE: Final[Mapping[str, Reply]] = {
     "UPSTREAM_UNREACHABLE": Reply(451, "4.1", "Upstream not reachable"),
     "UPSTREAM_LOST": Reply(451, "4.2", "Upstream dropped us"),
     "POLICY_DEFER": Reply(451, "7.1", "Deferred by policy"),
+    "LIMITED": Reply(451, "7.1", "Sending is limited at the moment, try again later"),
     "TOO_MANY_RECIPIENTS": Reply(452, "5.3", "Too many recipients"),
     "BAD_COMMAND": Reply(500, "5.2", "Command not recognised"),
     "LINE_TOO_LONG": Reply(500, "5.2", "Line too long"),
@@ -179,6 +180,11 @@ def ehlo(hostname: str, keywords: Sequence[str]) -> bytes:
     return "".join(
         f"250{'-' if i < last else ' '}{line}\r\n" for i, line in enumerate(lines)
     ).encode()
+
+
+def challenge(octets: bytes) -> bytes:
+    """Return a challenge of AUTH, already in base64 (RFC 4954 4)."""
+    return b"334 %b\r\n" % octets
 
 
 def for_recipient(verdict: Reject | Defer, message_id: str) -> Reply:

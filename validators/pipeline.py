@@ -36,6 +36,7 @@ class Judgement:
     verdict: Verdict
     findings: tuple[tuple[Finding, Action], ...] = ()
     """In the order found; without the facts that the policy turns off."""
+    provider: str = "other"
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Judgement:
         self.address = address
         self.verdict = verdict
         self.findings = findings
+        self.provider = "other"
 
 
 class _Group:

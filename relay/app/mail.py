@@ -1,48 +1,39 @@
-"""Both sides of the mail path, put together from settings: sessions' rules, upstream pools, TLS."""
+"""Both sides of the mail path, built from settings: the upstream's pools and the SMTP server."""
 
 from __future__ import annotations
 
-import secrets
 import ssl
-import time
 from typing import TYPE_CHECKING
 
 from relay.app.errors import StartError
+from relay.settings.clients import AllowList
 from relay.smtp.server.auth import Credentials
-from relay.smtp.server.rules import Bounds, Rules
-from relay.smtp.server.trace import Trace
+from relay.smtp.server.server import Server, Spawn
 from relay.smtp.upstream.connect import Connector, tls_context
-from relay.smtp.upstream.connection import Timeouts
-from relay.smtp.upstream.pool import Pool, PoolLimits, PoolObserver, Upstreams
+from relay.smtp.upstream.pool import Failover, Pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from relay.observe.events import Sink
+    from relay.observe.metrics import Metrics
     from relay.settings import Settings
     from relay.settings.endpoints import Upstream
-    from relay.smtp.server.doorman import Doorman
-    from relay.smtp.server.rules import JudgeSender
-    from relay.smtp.transaction import Services
-    from relay.smtp.write_buffer import Outbox
+    from relay.smtp.transaction import Backend
+    from relay.smtp.write_buffer import WriteBuffer
+    from validators.pipeline import Pipeline
 
 
 def pools(
     settings: Settings,
     upstreams: Sequence[Upstream],
-    observer: PoolObserver,
+    *,
+    metrics: Metrics,
+    events: Sink,
     clock: Callable[[], float],
-    outbox: Outbox,
-) -> Upstreams:
+    write_buffer: WriteBuffer,
+) -> Failover:
     """Return a pool for each upstream, in order; connections are opened when they are needed."""
-    times = settings.upstream_timeouts
-    limits = PoolLimits(
-        connections=settings.pool.connections,
-        idle=settings.pool.idle,
-        messages=settings.pool.messages,
-        age=settings.pool.age,
-        wait=settings.pool.wait,
-        backoff=settings.pool.backoff,
-    )
     context = _upstream_context(settings)
     found = []
     for upstream in upstreams:
@@ -50,43 +41,37 @@ def pools(
             upstream,
             helo=settings.hostname,
             context=context,
-            timeout=times.connect,
-            timeouts=Timeouts(times.command, times.body, times.final),
+            timeouts=settings.upstream_timeouts,
             clock=clock,
-            outbox=outbox,
+            write_buffer=write_buffer,
         )
-        found.append(Pool(connector, limits, observer, clock))
-    return Upstreams(found, clock)
+        found.append(Pool(connector, settings.pool, metrics=metrics, events=events, clock=clock))
+    return Failover(found, metrics=metrics, events=events, clock=clock)
 
 
-def rules(
+def server(
     settings: Settings,
-    services: Services,
-    doorman: Doorman,
-    judge_sender: JudgeSender,
-    outbox: Outbox,
-) -> Rules:
-    """Return what all sessions share."""
-    limits, auth = settings.limits, settings.auth
+    *,
+    backend: Backend,
+    sender_pipeline: Pipeline,
+    metrics: Metrics,
+    write_buffer: WriteBuffer,
+    spawn: Spawn,
+) -> Server:
+    """Return the SMTP server; it listens on nothing yet. Raises StartError."""
+    auth = settings.auth
     credentials = None
     if auth.username is not None and auth.password is not None:
         credentials = Credentials(auth.username, auth.password.get_secret_value())
-    return Rules(
+    return Server(
         hostname=settings.hostname,
-        bounds=Bounds(
-            connections=limits.connections,
-            message_size=limits.message_size,
-            recipients=limits.recipients,
-            idle=limits.idle,
-            bad_commands=limits.bad_commands,
-        ),
-        services=services,
-        judge_sender=judge_sender,
-        doorman=doorman,
-        trace=Trace(settings.hostname, time.time),
-        outbox=outbox,
-        clock=services.clock,
-        id_prefix=secrets.token_hex(4),
+        limits=settings.limits,
+        backend=backend,
+        sender_pipeline=sender_pipeline,
+        permits=AllowList(settings.allow_clients).permits,
+        metrics=metrics,
+        write_buffer=write_buffer,
+        spawn=spawn,
         tls=_server_context(settings),
         tls_required=settings.tls.required,
         credentials=credentials,

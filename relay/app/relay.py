@@ -10,18 +10,17 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from relay.app.mail import pools, rules
+from relay.app.mail import pools, server
 from relay.app.validation import recipient_pipeline, resolver, sender_pipeline
+from relay.guard.gate import Gate
 from relay.http.server import HttpServer
 from relay.http.status import Status, UpstreamStatus
-from relay.observe.events import Fanout, UpstreamFault, UpstreamReply
+from relay.observe.events import Fanout
 from relay.observe.log import EventLog, LineWriter, install
 from relay.observe.metrics import Metrics
-from relay.settings.clients import AllowList
-from relay.smtp.server.doorman import Doorman
 from relay.smtp.server.listener import Listener
-from relay.smtp.transaction import Services
-from relay.smtp.write_buffer import Outbox
+from relay.smtp.transaction import Backend
+from relay.smtp.write_buffer import WriteBuffer
 from relay.stores import open_store
 from validators.providers import PROVIDERS
 from validators.suppression import StoreUnavailable
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from relay.app.tasks import Tasks
     from relay.settings import Settings
     from relay.settings.endpoints import Upstream
-    from relay.smtp.upstream.connect import HandshakeError
     from validators.dns.mail_route import MailRoute
 
 _logger = logging.getLogger(__name__)
@@ -42,30 +40,6 @@ _FLUSH: Final = 0.1  # seconds between two writes of the event log
 _TICK: Final = 0.25  # seconds between two looks at deadlines and at the store
 _LAST_SCRAPE: Final = 15.0  # seconds for Prometheus to learn that transactions were cut short
 _GOODBYE: Final = 2.0  # seconds for QUIT at the upstream, and for the last log lines
-
-
-class _Handshakes:
-    """What the pools tell, as metrics and events."""
-
-    def __init__(self, metrics: Metrics, events: Fanout) -> None:
-        self._metrics = metrics
-        self._events = events
-
-    def handshake(self, upstream: str, error: HandshakeError | None) -> None:
-        self._metrics.handshake(ok=error is None)
-        if error is None:
-            return
-        self._events.emit(
-            UpstreamFault(error.stage, upstream, error.text, certificate=error.certificate)
-        )
-        if error.code:
-            self._events.emit(UpstreamReply(error.stage, error.code, "other"))
-
-    def reused(self) -> None:
-        self._metrics.reused()
-
-    def waited(self, seconds: float) -> None:
-        self._metrics.pool_waited(seconds)
 
 
 class Relay:
@@ -103,34 +77,34 @@ class Relay:
             masked=log.mask,
         )
         events = Fanout([metrics, self.event_log])
-        self.outbox = Outbox(asyncio.get_running_loop().call_soon)
+        self.write_buffer = WriteBuffer(asyncio.get_running_loop().call_soon)
         self.resolver = resolver(settings, known, metrics.dns_looked_up)
-        self.pools = pools(settings, upstreams, _Handshakes(metrics, events), clock, self.outbox)
-        services = Services(
-            judge=recipient_pipeline(settings, self.store, self.resolver, self._check_failed),
-            connections=self.pools,
-            waited=metrics.reply_waited,
+        self.pools = pools(
+            settings,
+            upstreams,
+            metrics=metrics,
             events=events,
-            provider=self.resolver.provider,
-            spawn=spawn,
+            clock=clock,
+            write_buffer=self.write_buffer,
+        )
+        backend = Backend(
+            campaign=settings.campaign_id,
+            pipeline=recipient_pipeline(settings, self.store, self.resolver, self._check_failed),
+            gate=Gate(),
+            pools=self.pools,
+            events=events,
             clock=clock,
             most_recipients=settings.limits.recipients,
         )
-        self.doorman = Doorman(
-            AllowList(settings.allow_clients).permits,
-            settings.limits.connections,
-            metrics.session_refused,
+        self.server = server(
+            settings,
+            backend=backend,
+            sender_pipeline=sender_pipeline(settings, self.resolver),
+            metrics=metrics,
+            write_buffer=self.write_buffer,
+            spawn=spawn,
         )
-        self.listener = Listener(
-            settings.listen,
-            rules(
-                settings,
-                services,
-                self.doorman,
-                sender_pipeline(settings, self.resolver).judge,
-                self.outbox,
-            ),
-        )
+        self.listener = Listener(settings.listen, self.server)
         self.http = HttpServer(
             settings.http_listen, metrics=metrics, readiness=self.troubles, status=self.status
         )
@@ -139,7 +113,7 @@ class Relay:
     def _watch(self) -> None:
         pools = self.pools.pools
         self.metrics.watch(
-            sessions=lambda: len(self.doorman.inside),
+            sessions=lambda: len(self.server.connections),
             pool=lambda: {
                 "idle": sum(pool.idle for pool in pools),
                 "busy": sum(pool.busy for pool in pools),
@@ -181,7 +155,7 @@ class Relay:
             uptime=now - self._started,
             draining=self.draining,
             reasons=self.troubles(),
-            sessions=len(self.doorman.inside),
+            sessions=len(self.server.connections),
             messages=self.metrics.messages(),
             verdicts=self.metrics.verdicts(),
             observed=self.metrics.observed(),
@@ -217,7 +191,7 @@ class Relay:
         now = self.clock()
         self.store.refresh()
         self.pools.tick(now)
-        self.listener.tick(now)
+        self.server.tick(now)
 
     async def stop(self) -> None:
         """Let transactions in flight finish, then close everything in order."""

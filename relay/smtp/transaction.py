@@ -1,209 +1,247 @@
-"""One mail transaction: MAIL, RCPT and DATA without sockets (RFC 5321 3.3).
+"""One mail transaction: what becomes of MAIL, RCPT and DATA (RFC 5321 3.3). No sockets.
 
-The session hands over a group of commands and gets all their replies at once, in order. What is
-cached is answered within the call, the rest by callback. A recipient goes upstream only after its
-verdict. One Message event is emitted for each transaction, whichever way it ends.
+The session hands over a group of commands and gets all their replies together, in order. A
+recipient goes to the upstream only after the validators accepted it and the gate admitted it. One
+Message event is emitted for each transaction, whichever way it ends.
+
+A call returns a `Step`: the replies; None, if the upstream was asked and `replied` will be called
+with what it said; or a coroutine, if something has to be waited for before that.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 from relay import reply as replies
-from relay.observe.events import NO_REASON, Message, Recipient
-from relay.reply import FOR_GOOD, REFUSED, TABLE, UpstreamReply
+from relay.guard.gate import Admission, Admitted, Gate, NotNow, Wait, admitted
+from relay.observe.events import NO_REASON, Message, Recipient, Result, Sink
+from relay.reply import FOR_GOOD, REFUSED, TABLE, AnyReply, Reply, UpstreamReply
+from relay.smtp.envelope import Mail, Rcpt
+from relay.smtp.upstream import delivery
+from relay.smtp.upstream.connection import User
 from relay.smtp.upstream.delivery import Delivery
-from validators.verdict import Accept, Action
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
-    from typing import TypeAlias
-
-    from relay.observe.events import Result, Sink, Stage
-    from relay.reply import AnyReply
-    from relay.smtp.server.commands import Mail, Rcpt
-    from relay.smtp.upstream.ports import Connections, Flow
-    from validators.pipeline import Judgement
-    from validators.verdict import Defer, Reject
-
-    Answer: TypeAlias = Callable[[Sequence[AnyReply], bool], None]
-    """Takes the replies of a group, and whether content may follow."""
-
-_logger = logging.getLogger(__name__)
+from relay.smtp.upstream.phases import Answered
+from relay.smtp.upstream.pool import Failover
+from validators.pipeline import Judgement, Pipeline
+from validators.providers import OTHER
+from validators.verdict import Accept, Action, Defer, Reject
 
 
-class Judge(Protocol):
-    """The validators, as far as a transaction needs them: `validators.pipeline.Pipeline`."""
+class Answers(NamedTuple):
+    """The replies to a group of commands, or the final reply alone."""
 
-    def judge(self, group: Sequence[str]) -> list[Judgement] | Awaitable[list[Judgement]]:
-        """Judge a group: a list at once where all is known, else something to wait for."""
+    replies: Sequence[AnyReply]
+    content_may_follow: bool = False
 
 
-class Services:
-    """What all transactions of a relay share; built once, in app.py."""
+Step: TypeAlias = Answers | Coroutine[Any, Any, "Answers | None"] | None
 
-    __slots__ = (
-        "clock",
-        "connections",
-        "events",
-        "judge",
-        "most_recipients",
-        "provider",
-        "spawn",
-        "waited",
-    )
 
-    def __init__(
-        self,
-        *,
-        judge: Judge,
-        connections: Connections,
-        events: Sink,
-        provider: Callable[[str], str],
-        spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
-        waited: Callable[[Stage, float], None],
-        clock: Callable[[], float],
-        most_recipients: int,
-    ) -> None:
-        """`provider` names a domain's mailbox provider; `spawn` owns a task until it ends.
+class Backend(NamedTuple):
+    """What the transactions of all sessions share."""
 
-        `waited` is told the seconds the upstream took to reply at a stage.
-        """
-        self.judge = judge
-        self.connections = connections
-        self.events = events
-        self.provider = provider
-        self.spawn = spawn
-        self.waited = waited
-        self.clock = clock
-        self.most_recipients = most_recipients
+    campaign: str
+    pipeline: Pipeline
+    gate: Gate
+    pools: Failover
+    events: Sink
+    clock: Callable[[], float]
+    """Monotonic seconds."""
+    most_recipients: int
+    segment: str = ""
 
 
 class Transaction:
-    """From a MAIL that was answered 250 to the reply to the final dot, or to RSET."""
+    """From a MAIL that was answered with 250 to the reply to the final dot, or to RSET."""
 
     __slots__ = (
-        "_answer",
+        "_backend",
+        "_data",
+        "_data_refused",
         "_delivery",
         "_ended",
+        "_ending",
         "_group",
         "_judged",
         "_last",
-        "_no_data",
+        "_limits",
+        "_provider",
+        "_reservations",
         "_sender",
-        "_services",
         "_started",
         "_validation",
-        "_with_data",
         "id",
         "size",
         "tried",
     )
 
-    def __init__(self, mail: Mail, message_id: str, services: Services, flow: Flow) -> None:
-        """`flow` is told to pause while the upstream reads slower than the client writes."""
+    def __init__(self, mail: Mail, message_id: str, backend: Backend, user: User) -> None:
+        """`user` is told what the upstream says, and passes it to `replied`."""
         self.id = message_id
         self.size = 0
+        """Octets of content so far; the session counts them."""
         self.tried = False
+        """A recipient was named."""
         self._sender = mail.path
-        self._services = services
-        self._started = services.clock()
+        self._backend = backend
+        self._started = backend.clock()
         self._validation = 0.0
         self._group: Sequence[Rcpt] = ()
         self._judged: list[Judgement] = []
-        self._with_data = False
-        self._answer: Answer | None = None
+        self._data = False
+        self._data_refused = False
+        self._provider = ""
+        self._limits: dict[str, NotNow] = {}
+        self._reservations: list[str] = []
         self._last: tuple[AnyReply, str] | None = None
-        self._ended = self._no_data = False
-        self._delivery = Delivery(mail, services, flow)
+        self._ended = self._ending = False
+        self._delivery = Delivery(mail, backend.pools, user)
 
     @property
     def futile(self) -> bool:
-        """Whether the upstream was lost, or DATA refused: nothing more is likely to come of it."""
-        return self._delivery.broken is not None or self._no_data
+        """Whether the upstream was lost, or refused DATA: nothing more is likely to come of it."""
+        return self._delivery.broken is not None or self._data_refused
 
-    def recipients(self, group: Sequence[Rcpt], answer: Answer, *, data: bool) -> None:
-        """Answer a pipelined group of RCPTs, and the DATA behind them if `data`, in one call."""
-        services = self._services
-        if group:
-            self.tried = True
+    def ask(self, group: Sequence[Rcpt], *, data: bool) -> Step:
+        """Answer a pipelined group of RCPTs, and the DATA behind them if `data`."""
+        backend = self._backend
         self._group = group
-        self._with_data = data
-        self._answer = answer
-        room = services.most_recipients - len(self._delivery.accepted)
-        if len(group) > room:
-            group = group[:room]
-        began = services.clock()
-        judged = services.judge.judge([rcpt.path for rcpt in group])
-        if isinstance(judged, list):
-            self._validation += services.clock() - began
-            self._forward(judged)
-        else:
-            services.spawn(self._judge(judged, began))
+        self._data = data
+        if not group:
+            return self._forward([])
+        self.tried = True
+        room = backend.most_recipients - len(self._delivery.accepted)
+        began = backend.clock()
+        judged = backend.pipeline.judge([rcpt.path for rcpt in group[: max(room, 0)]])
+        if not isinstance(judged, list):
+            return self._judge(judged, began)
+        self._validation += backend.clock() - began
+        return self._forward(judged)
 
-    async def _judge(self, judged: Awaitable[list[Judgement]], began: float) -> None:
-        try:
-            judgements = await judged
-            self._validation += self._services.clock() - began
-            if self._answer is not None:
-                self._forward(judgements)
-        except Exception:
-            _logger.exception("Judging recipients failed")
-            count = len(self._group) + self._with_data
-            self._tell([TABLE["OUR_FAULT"]] * count, ready=False)
+    async def _judge(self, judged: Awaitable[list[Judgement]], began: float) -> Answers | None:
+        judgements = await judged
+        self._validation += self._backend.clock() - began
+        if self._ended:
+            return None  # the client left in the meantime
+        step = self._forward(judgements)
+        return await step if isinstance(step, Coroutine) else step
 
-    def _forward(self, judged: list[Judgement]) -> None:
-        """Ask the upstream about those the validators accept."""
+    def _forward(self, judged: list[Judgement]) -> Step:
+        """Ask the gate, and then the upstream, about the recipients that are accepted so far."""
         self._judged = judged
-        rcpts = [
-            self._group[place]
-            for place, judgement in enumerate(judged)
-            if isinstance(judgement.verdict, Accept)
-        ]
-        if rcpts or (self._with_data and self._delivery.accepted):
-            self._delivery.ask(rcpts, self._asked, data=self._with_data)
-        else:
-            data = TABLE["NO_VALID_RECIPIENTS"] if self._with_data else None
-            self._asked((), data, ready=False)
+        counts: dict[str, int] = {}
+        for judgement in judged:
+            if isinstance(judgement.verdict, Accept):
+                counts[judgement.provider] = counts.get(judgement.provider, 0) + 1
+        admissions: dict[str, Admission] = {}
+        held = False
+        for provider, number in counts.items():
+            admission = self._admit(provider, number)
+            admissions[provider] = admission
+            held = held or isinstance(admission, Wait)
+        return self._hold(counts, admissions) if held else self._send(admissions)
 
-    def _asked(self, said: Sequence[AnyReply], data: AnyReply | None, *, ready: bool) -> None:
+    def _admit(self, provider: str, count: int) -> Admission:
+        backend = self._backend
+        return backend.gate.admit(backend.campaign, backend.segment, provider, count)
+
+    async def _hold(
+        self, counts: Mapping[str, int], admissions: dict[str, Admission]
+    ) -> Answers | None:
+        """Hold the group back until the gate has decided on every provider's recipients."""
+        for provider, number in counts.items():
+            ask = partial(self._admit, provider, number)
+            admissions[provider] = await admitted(ask, admissions[provider])
+        if self._ended:
+            return None
+        step = self._send(admissions)
+        return await step if isinstance(step, Coroutine) else step
+
+    def _send(self, admissions: Mapping[str, Admission]) -> Step:
+        """Send the recipients that the validators accept and the gate admits, and DATA."""
+        self._limits.clear()
+        for provider, admission in admissions.items():
+            if isinstance(admission, NotNow):
+                self._limits[provider] = admission
+                continue
+            self._provider = provider if self._provider in ("", provider) else OTHER
+            if isinstance(admission, Admitted) and admission.reservation:
+                self._reservations.append(admission.reservation)
+        rcpts = [
+            rcpt
+            for rcpt, judgement in zip(self._group, self._judged, strict=False)
+            if isinstance(judgement.verdict, Accept) and judgement.provider not in self._limits
+        ]
+        if not rcpts and not (self._data and self._delivery.accepted):
+            return self._answer(Answered((), TABLE["NO_VALID_RECIPIENTS"] if self._data else None))
+        return self._take(self._delivery.ask(rcpts, self._provider, data=self._data))
+
+    def replied(self, replies: list[UpstreamReply], fault: str | None) -> Step:
+        """Take what the upstream said to the commands, or to the content."""
+        return self._take(self._delivery.replied(replies, fault))
+
+    def crash(self) -> Answers:
+        """Answer everything that waits with 451, after a defect of presend."""
+        self._delivery.crash()
+        fault = TABLE["OUR_FAULT"]
+        if self._ending:
+            self._finish(fault, "final")
+            return Answers([fault])
+        return Answers([fault] * (len(self._group) + self._data))
+
+    def _take(self, step: delivery.Step) -> Step:
+        if step is None:
+            return None
+        return self._answer(step) if isinstance(step, Answered) else self._wait(step)
+
+    async def _wait(self, step: Coroutine[Any, Any, Answered | None]) -> Answers | None:
+        said = await step
+        return None if said is None else self._answer(said)
+
+    def _answer(self, said: Answered) -> Answers:
         """Put the replies together in the order of the commands."""
+        if self._ending:
+            assert said.last is not None  # noqa: S101 - the final dot has a reply
+            self._finish(said.last, "final")
+            return Answers([said.last])
         answers: list[AnyReply] = []
         place = 0
         for judgement in self._judged:
-            verdict = judgement.verdict
-            if isinstance(verdict, Accept):
-                reply = said[place]
-                place += 1
-                self._report(judgement, NO_REASON, "", reply)
-                answers.append(_TAKEN if reply.code < REFUSED else reply)
+            if not isinstance(judgement.verdict, Accept):
+                answers.append(self._refuse(judgement, judgement.verdict))
+            elif judgement.provider in self._limits:
+                answers.append(self._limit(judgement, self._limits[judgement.provider]))
             else:
-                answers.append(self._refuse(judgement, verdict))
-        if len(answers) < len(self._group):
-            answers += [TABLE["TOO_MANY_RECIPIENTS"]] * (len(self._group) - len(answers))
+                reply = said.rcpts[place]
+                place += 1
+                self._report(judgement, reply)
+                answers.append(TABLE["RECIPIENT_OK"] if reply.code < REFUSED else reply)
+        surplus = len(self._group) - len(answers)
+        if surplus:
+            answers += [TABLE["TOO_MANY_RECIPIENTS"]] * surplus
         if answers and not self._delivery.accepted:
             self._remember(answers)
-        if data is not None:
-            answers.append(data)
-            self._no_data = not ready
-            if self._no_data:
-                self._last = (data, "data")
-        self._tell(answers, ready=ready)
+        if said.last is not None:
+            answers.append(said.last)
+            self._data_refused = not said.content_may_follow
+            if self._data_refused:
+                self._last = (said.last, "data")
+        return Answers(answers, said.content_may_follow)
 
-    def _tell(self, answers: Sequence[AnyReply], *, ready: bool) -> None:
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            answer(answers, ready)
-
-    def _refuse(self, judgement: Judgement, verdict: Reject | Defer) -> AnyReply:
+    def _refuse(self, judgement: Judgement, verdict: Reject | Defer) -> Reply:
         reply = replies.for_recipient(verdict, self.id)
-        self._report(judgement, verdict.reason, verdict.detail, reply)
+        self._report(judgement, reply, verdict.reason, verdict.detail)
+        return reply
+
+    def _limit(self, judgement: Judgement, limit: NotNow) -> Reply:
+        reply = TABLE["LIMITED"].because(limit.text)
+        self._report(judgement, reply, detail=limit.text)
         return reply
 
     def _remember(self, refusals: Sequence[AnyReply]) -> None:
-        """Keep what became of the recipients while none is accepted: a deferral outlasts the rest.
+        """Keep what became of the recipients while none is accepted: a deferral outranks the rest.
 
         The client tries a deferred recipient again, so the message is not refused for good.
         """
@@ -211,24 +249,26 @@ class Transaction:
             refusal = min(refusals, key=lambda reply: reply.code >= FOR_GOOD)
             self._last = (refusal, "rcpt")
 
-    def _report(self, judgement: Judgement, reason: str, detail: str, reply: AnyReply) -> None:
+    def _report(
+        self, judgement: Judgement, reply: AnyReply, reason: str = NO_REASON, detail: str = ""
+    ) -> None:
         """Emit the Recipient event."""
-        code, address, services = reply.code, judgement.address, self._services
-        upstream = reply.__class__ is UpstreamReply
-        event = (
-            self.id,
-            judgement.text,
-            judgement.verdict.name,
-            reason,
-            detail,
-            _observed(judgement) if judgement.findings else (),
-            code,
-            code if upstream else 0,
-            reply.enhanced if upstream and code >= REFUSED else "",
-            services.provider(address.domain) if address is not None else "other",
+        code = reply.code
+        upstream = isinstance(reply, UpstreamReply)
+        self._backend.events.emit(
+            Recipient(
+                message_id=self.id,
+                address=judgement.text,
+                verdict=judgement.verdict.name,
+                reason=reason,
+                detail=detail,
+                observed=_observed(judgement) if judgement.findings else (),
+                code=code,
+                upstream_code=code if upstream else 0,
+                enhanced=reply.enhanced if upstream and code >= REFUSED else "",
+                provider=judgement.provider,
+            )
         )
-        # without the named tuple's own constructor, which is a function in Python
-        services.events.emit(tuple.__new__(Recipient, event))
 
     # Content
 
@@ -236,14 +276,11 @@ class Transaction:
         """Send content on to the upstream."""
         self._delivery.content(octets)
 
-    def end(self, octets: bytes, sent: Callable[[AnyReply], None]) -> None:
-        """Send the last content and the final dot; `sent` gets the final reply."""
-
-        def final(reply: AnyReply) -> None:
-            self._finish(reply, "final")
-            sent(reply)
-
-        self._delivery.end(octets, final)
+    def end(self, octets: bytes) -> Answers | None:
+        """Send the last content and the final dot; return a final reply that came before it."""
+        self._ending = True
+        said = self._delivery.end(octets)
+        return None if said is None else self._answer(said)
 
     def refuse(self, reply: AnyReply) -> None:
         """Drop a message whose content is at fault: the upstream never sees its end."""
@@ -252,38 +289,36 @@ class Transaction:
 
     def abandon(self) -> None:
         """End without a final reply: RSET, QUIT, or the client is gone."""
-        self._answer = None
         if not self._ended:
             self._delivery.abandon()
             self._finish(None, "")
 
     def _finish(self, reply: AnyReply | None, stage: str) -> None:
-        """Emit the Message event, once."""
+        """Settle with the gate and emit the Message event, once."""
         if self._ended:
             return
         self._ended = True
-        services = self._services
-        if reply is None and self._last is not None and not self._delivery.accepted:
+        backend, accepted = self._backend, len(self._delivery.accepted)
+        if reply is None and self._last is not None and not accepted:
             reply, stage = self._last
         code = reply.code if reply is not None else 0
-        services.events.emit(
+        result = _result(code)
+        backend.gate.settle(self._reservations, accepted if result == "relayed" else 0)
+        backend.events.emit(
             Message(
-                self.id,
-                self._sender,
-                _result(code),
-                code,
-                stage,
-                self._delivery.upstream,
-                len(self._delivery.accepted),
-                self.size,
-                services.clock() - self._started,
-                self._validation,
-                reply.text if reply is not None else "",
+                message_id=self.id,
+                sender=self._sender,
+                result=result,
+                code=code,
+                stage=stage,
+                upstream=self._delivery.upstream,
+                recipients=accepted,
+                size=self.size,
+                seconds=backend.clock() - self._started,
+                validation_seconds=self._validation,
+                reply=reply.text if reply is not None else "",
             )
         )
-
-
-_TAKEN: Final = TABLE["RECIPIENT_OK"]
 
 
 def _observed(judgement: Judgement) -> tuple[str, ...]:

@@ -22,8 +22,9 @@ from typing import Any, cast
 
 from relay.app import Relay
 from relay.settings import load_settings
-from relay.smtp.server.connection import Client
-from relay.smtp.upstream.connection import Connection, Features, Timeouts
+from relay.settings.groups import UpstreamTimeouts
+from relay.smtp.server.connection import Connection as ClientConnection
+from relay.smtp.upstream.connection import Connection, Features
 from relay.stores import open_store
 from tests.bench import presend
 from tests.bench.servers import SENDER, domain
@@ -91,24 +92,24 @@ class InMemory:
             pool.name,
             Wire(self.upstream.hear),
             Features(pipelining=True, size=True, eight_bit=True),
-            Timeouts(300, 180, 600),
-            relay.clock,
-            relay.outbox,
+            timeouts=UpstreamTimeouts(),
+            clock=relay.clock,
+            write_buffer=relay.write_buffer,
         )
         pool._live.add(connection)
         pool._idle.append(connection)
         self.connection = connection
-        self.client = Client(relay.listener._rules)
+        self.client = ClientConnection(relay.server)
         self.client.connection_made(Wire(self.heard.append))
         self.say(b"EHLO client.bench.example\r\n")
 
     def say(self, octets: bytes) -> None:
         """Send octets as the client and let the upstream answer."""
         self.client.data_received(octets)
-        self.relay.outbox.flush()
+        self.relay.write_buffer.flush()
         while self.upstream.due:
             self.connection.data_received(self.upstream.due.popleft())
-            self.relay.outbox.flush()
+            self.relay.write_buffer.flush()
 
     def send(self, recipients: int) -> None:
         """Send a message command by command, as smtp-source does."""

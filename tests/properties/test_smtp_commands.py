@@ -8,9 +8,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.smtp.envelope import Mail, Rcpt
 from relay.smtp.server import commands
-from relay.smtp.server.commands import BadCommand, Mail, Rcpt
-from relay.smtp.server.lines import Input
+from relay.smtp.server.commands import BadCommand, Input
 
 _WORDS = st.sampled_from(
     [

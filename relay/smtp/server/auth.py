@@ -1,36 +1,29 @@
-"""AUTH towards the application (RFC 4954): aiosmtpd holds the dialogue, the session the socket.
+"""Who the client is: its name, and what it has proved by TLS and AUTH. No I/O.
 
-aiosmtpd knows the mechanisms PLAIN and LOGIN, their challenges and what may go wrong in them. Its
-own command loop is not used; see docs/decisions/listener.md.
+AUTH (RFC 4954) offers SASL PLAIN (RFC 4616) and LOGIN. LOGIN has no RFC; its challenges are those
+of draft-murchison-sasl-login, which clients expect.
 """
 
 from __future__ import annotations
 
-import asyncio
+import base64
+import binascii
 import hmac
-import logging
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Final
 
-from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
-
-from relay.reply import TABLE
+from relay.reply import TABLE, Reply, challenge
+from relay.smtp.server.commands import BadCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from relay.smtp.server.connection import Connection
+    from relay.smtp.server.server import Server
 
 MECHANISMS: Final = ("PLAIN", "LOGIN")
-_LINE_LIMIT: Final = 12288  # RFC 4954 4
-
-_REPLIES: Final = {
-    b"235": "AUTHENTICATED",
-    b"501": "AUTH_ABORTED",
-    b"503": "BAD_SEQUENCE",
-    b"504": "BAD_MECHANISM",
-    b"535": "AUTH_FAILED",
-}
-
-for _name in ("mail.log", "mail.debug"):
-    logging.getLogger(_name).setLevel(logging.ERROR)  # aiosmtpd narrates every line it sees
+_USERNAME: Final = base64.b64encode(b"Username:")
+_PASSWORD: Final = base64.b64encode(b"Password:")
+_CANCEL: Final = b"*"
+_EMPTY: Final = b"="  # an initial response of no octets (RFC 4954 4)
 
 
 class Credentials:
@@ -44,68 +37,131 @@ class Credentials:
         self._password = password.encode()
 
     def match(self, username: bytes, password: bytes) -> bool:
-        """Compare in a time that does not tell how much was right."""
+        """Compare in a time that does not depend on how much of them is right."""
         same_name = hmac.compare_digest(username, self._username)
         same_password = hmac.compare_digest(password, self._password)
         return same_name and same_password
 
 
-class Dialogue(SMTP):
-    """One AUTH command, from its arguments to its last reply."""
+def exchange(credentials: Credentials, argument: bytes) -> Generator[bytes, bytes | None, Reply]:
+    """Run one AUTH command: yields challenges, takes the client's lines, returns the last reply.
 
-    AuthLoginUsernameChallenge = (
-        "Username:"  # the words that clients know (draft-murchison-sasl-login)
-    )
-    AuthLoginPasswordChallenge = "Password:"
+    `argument` is what follows the verb: the mechanism and perhaps an initial response. Challenges
+    are in base64; the caller adds the code. AUTHENTICATED is the only reply that lets a client in.
+    """
+    mechanism, _, initial = argument.strip().partition(b" ")
+    initial = initial.strip()
+    name = mechanism.upper()
+    try:
+        if name == b"PLAIN":
+            message = _octets(initial or (yield b""))
+            _identity, username, password = message.split(b"\0")
+        elif name == b"LOGIN":
+            username = _octets(initial or (yield _USERNAME))
+            password = _octets((yield _PASSWORD))
+        else:
+            return TABLE["BAD_MECHANISM"]
+    except ValueError:
+        return TABLE["AUTH_ABORTED"]
+    return TABLE["AUTHENTICATED" if credentials.match(username, password) else "AUTH_FAILED"]
 
-    def __init__(self, credentials: Credentials, write: Callable[[bytes], None]) -> None:
-        """`write` sends a complete reply to the client."""
-        super().__init__(
-            self,
-            hostname="presend",
-            loop=asyncio.get_running_loop(),
-            auth_require_tls=False,  # the session has looked at that already
-            authenticator=self._decide,
-        )
-        self._credentials = credentials
-        self._write = write
-        self._lines = asyncio.StreamReader(limit=_LINE_LIMIT)
-        self._reader = self._lines
-        self.session = self._create_session()
-        self.session.extended_smtp = True
-        self.envelope = self._create_envelope()
 
-    async def authenticate(self, argument: str) -> bool:
-        """Run the dialogue; every reply, the last included, has been written when it returns."""
-        mechanism, space, initial = argument.partition(" ")
-        assert self.session is not None  # noqa: S101
+def _octets(line: bytes | None) -> bytes:
+    """Decode a response; ValueError if it is no base64, or cancels the exchange."""
+    if not line or line == _EMPTY:
+        return b""
+    if line == _CANCEL:
+        raise ValueError
+    try:
+        return base64.b64decode(line, validate=True)
+    except binascii.Error as error:
+        raise ValueError from error
+
+
+class Client:
+    """One client's name and rights."""
+
+    __slots__ = ("_connection", "_exchange", "_server", "authenticated", "esmtp", "name")
+
+    def __init__(self, server: Server, connection: Connection) -> None:
+        """Know nothing yet; `connection` tells whether TLS is in use."""
+        self.name = ""
+        """The name given in EHLO or HELO, fit for a header."""
+        self.esmtp = False
+        self.authenticated = False
+        self._server = server
+        self._connection = connection
+        self._exchange: Generator[bytes, bytes | None, Reply] | None = None
+
+    def greet(self, argument: bytes, *, esmtp: bool) -> None:
+        """Take the argument of EHLO (`esmtp`) or HELO. Raises BadCommand."""
+        name = argument.strip()
+        if not name:
+            raise BadCommand(TABLE["BAD_ARGUMENT"])
+        self.name = _header_name(name)
+        self.esmtp = esmtp
+
+    def check_mail(self) -> None:
+        """Raise BadCommand if MAIL needs TLS or AUTH first (RFC 3207 4, RFC 4954 6)."""
+        if self._server.tls_required and not self._connection.tls:
+            raise BadCommand(TABLE["TLS_NEEDED"])
+        if self._server.credentials is not None and not self.authenticated:
+            raise BadCommand(TABLE["AUTH_NEEDED"])
+
+    def check_starttls(self, argument: bytes) -> None:
+        """Raise BadCommand if TLS cannot begin now (RFC 3207 4)."""
+        if argument:
+            raise BadCommand(TABLE["BAD_ARGUMENT"])
+        if self._connection.tls:
+            raise BadCommand(TABLE["BAD_SEQUENCE"])
+        if self._server.tls is None:
+            raise BadCommand(TABLE["NOT_IMPLEMENTED"])
+
+    def begin_auth(self, argument: bytes) -> bytes | Reply:
+        """Take an AUTH command; return a challenge as it is sent, or the last reply.
+
+        Raises BadCommand if AUTH cannot begin now (RFC 4954 4).
+        """
+        credentials = self._server.credentials
+        if credentials is None:
+            raise BadCommand(TABLE["NOT_IMPLEMENTED"])
+        if self.authenticated or not self.esmtp:
+            raise BadCommand(TABLE["BAD_SEQUENCE"])
+        if not self._server.offers_auth(self._connection):
+            raise BadCommand(TABLE["AUTH_NEEDS_TLS"])
+        if not argument.strip():
+            raise BadCommand(TABLE["BAD_ARGUMENT"])
+        self._exchange = exchange(credentials, argument)
+        return self.respond(None)
+
+    def respond(self, line: bytes | None) -> bytes | Reply:
+        """Take the client's response; return the next challenge, or the last reply."""
+        assert self._exchange is not None  # noqa: S101 - the session is in state AUTH
         try:
-            await self.smtp_AUTH(mechanism.upper() + space + initial)
-        except ValueError:  # an over-long line: StreamReader's limit
-            self._write(TABLE["LINE_TOO_LONG"].wire)
-        return bool(self.session.authenticated)
+            return challenge(self._exchange.send(line))
+        except StopIteration as end:
+            reply: Reply = end.value
+        self._exchange = None
+        self.authenticated = reply is TABLE["AUTHENTICATED"]
+        return reply
 
-    def feed(self, octets: bytes) -> None:
-        """Take what the client sends while the dialogue runs."""
-        self._lines.feed_data(octets)
+    def forget(self) -> None:
+        """Start again: nothing said in clear counts once TLS is in use (RFC 3207 4.2)."""
+        self.name = ""
+        self.esmtp = False
+        self.authenticated = False
 
-    def hang_up(self) -> None:
-        """End the dialogue: the client is gone."""
-        self._lines.feed_eof()
+    def received(self, message_id: str, *, utf8: bool) -> bytes:
+        """Return the Received header for a message of this client."""
+        connection = self._connection
+        kind = "SMTP"  # RFC 3848, RFC 6531 4.3
+        if self.esmtp:
+            kind = "UTF8SMTP" if utf8 else "ESMTP"
+            kind += ("S" if connection.tls else "") + ("A" if self.authenticated else "")
+        return self._server.received.header(self.name, connection.peer, kind, message_id)
 
-    async def push(self, status: Any) -> None:  # noqa: ANN401 - aiosmtpd's signature
-        """Send a challenge as it is, any other reply as the table of replies words it."""
-        octets = status.encode("ascii") if isinstance(status, str) else bytes(status)
-        name = _REPLIES.get(octets[:3])
-        self._write(TABLE[name].wire if name is not None else octets + b"\r\n")
 
-    async def check_helo_needed(self, helo: str = "HELO") -> bool:  # noqa: ARG002
-        """Say no: the session has looked at that already."""
-        return False
-
-    def _decide(self, *args: Any) -> AuthResult:  # noqa: ANN401 - aiosmtpd's signature
-        data = args[-1]
-        good = isinstance(data, LoginPassword) and self._credentials.match(
-            data.login, data.password
-        )
-        return AuthResult(success=good, handled=False)
+def _header_name(argument: bytes) -> str:
+    """Return the name a client gave in EHLO, fit for a header: RFC 5321 4.1.3 octets, bounded."""
+    text = argument.decode("ascii", "replace")[:255]
+    return "".join(c if c.isalnum() or c in "-._:[]" else "?" for c in text if c.isprintable())

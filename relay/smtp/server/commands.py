@@ -1,14 +1,14 @@
-"""The command parser: one line of octets in, a typed command or a reply out (RFC 5321 4.1.1).
+"""Command lines: how they are found in what the client sends, and parsed (RFC 5321 4.1.1).
 
 Invariant, held by a property test: any octets give a command or a `BadCommand`, nothing else.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from relay.reply import TABLE, Reply
+from relay.smtp.envelope import Mail, Rcpt
 
 SHORTEST: Final = 512  # octets, CRLF included: RFC 5321 4.5.3.1.4
 # What extensions add: SIZE 26 (RFC 1870), 8BITMIME 17 (RFC 6152), SMTPUTF8 10 (RFC 6531),
@@ -19,6 +19,7 @@ _LIMITS: Final = {
     b"AUTH": 12288,  # RFC 4954 4
 }
 LONGEST: Final = 12288
+_NUL: Final = 0  # a number: to look for `b"\0"` in octets takes eight times as long
 _BACKSLASH, _QUOTE, _CLOSE = b'\\">'
 
 
@@ -28,35 +29,90 @@ def limit(line: bytes) -> int:
 
 
 class BadCommand(Exception):  # noqa: N818 - it carries the reply, it is not a fault of ours
-    """The client's mistake; `reply` is what to answer."""
+    """A command that the client must not send; `reply` is the answer."""
 
     def __init__(self, reply: Reply) -> None:
-        """`reply` goes to the client as it is."""
+        """`reply` goes to the client unchanged."""
         super().__init__(str(reply))
         self.reply = reply
 
 
-class Mail(NamedTuple):
-    """MAIL FROM (RFC 5321 4.1.1.2). `path` is "" for the null sender."""
+class Input:
+    """What the client sent and nobody has read yet; its owner bounds it by pausing the socket."""
 
-    path: str
-    size: int
-    eight_bit: bool
-    smtputf8: bool
-    dsn: bytes  # RET and ENVID as given, each with a space in front
+    __slots__ = ("_octets", "_position", "_skipping", "left")
 
+    def __init__(self) -> None:
+        """Start empty."""
+        self.left = 0
+        """Number of unread octets."""
+        self._octets = b""
+        self._position = 0
+        self._skipping = False
 
-@dataclass(init=False, slots=True)
-class Rcpt:
-    """RCPT TO (RFC 5321 4.1.1.3). `dsn` holds NOTIFY and ORCPT as given. Treat as immutable."""
+    def feed(self, octets: bytes) -> None:
+        """Append what arrived."""
+        if self.left:
+            octets = self._octets[self._position :] + octets
+        self._octets = octets
+        self._position = 0
+        self.left = len(octets)
 
-    path: str
-    dsn: bytes
+    def take(self) -> bytes:
+        """Return all unread octets."""
+        octets = self._octets[self._position :] if self._position else self._octets
+        self.clear()
+        return octets
 
-    def __init__(self, path: str, dsn: bytes) -> None:
-        """Written out, since a generated one is not compiled."""
-        self.path = path
-        self.dsn = dsn
+    def clear(self) -> None:
+        """Discard all unread octets."""
+        self._octets = b""
+        self._position = self.left = 0
+
+    def line(self, longest: int = 0) -> bytes | None:
+        """Return the next line without its CRLF, or None if it is not complete yet.
+
+        `longest` is the limit in octets for a line that is no command (AUTH, RFC 4954 4). Raises
+        BadCommand for a line that is too long or does not end in CR LF (RFC 5321 2.3.8); the
+        reading position is then behind that line.
+        """
+        start = self._position
+        end = self._octets.find(b"\n", start)
+        if end < 0:
+            if self.left > LONGEST:
+                self.clear()
+                self._skipping = True
+            return None
+        self._position = end + 1
+        line = self._octets[start : end + 1]
+        length = len(line)
+        self.left -= length
+        if self._skipping:
+            self._skipping = False
+            raise BadCommand(TABLE["LINE_TOO_LONG"])
+        if length > SHORTEST and length > (longest or limit(line)):
+            raise BadCommand(TABLE["LINE_TOO_LONG"])
+        if length == 1 or line.find(b"\r") != length - 2 or _NUL in line:
+            raise BadCommand(TABLE["BAD_LINE_END"])
+        return line[:-2]
+
+    def next_is(self, verb: bytes) -> bool:
+        """Whether the next line is complete and begins with `verb`, in any case of letters."""
+        if not self.left:
+            return False
+        start = self._position
+        if self._octets[start : start + len(verb)].upper() != verb:
+            return False
+        return self._octets.find(b"\n", start) >= 0
+
+    def mark(self) -> int:
+        """Return the reading position, for `back`."""
+        return self._position
+
+    def back(self, mark: int) -> None:
+        """Move the reading position back to `mark`."""
+        self.left += self._position - mark
+        self._position = mark
 
 
 def parse_mail(rest: bytes) -> Mail:
@@ -111,6 +167,28 @@ def parse_rcpt(rest: bytes, *, utf8: bool) -> Rcpt:
             case _:
                 raise BadCommand(TABLE["BAD_PARAMETER"])
     return Rcpt(path, dsn)
+
+
+def parse_group(rest: bytes, behind: Input, *, utf8: bool) -> tuple[list[Rcpt], bool]:
+    """Parse what follows "RCPT ", and the good RCPTs that arrived right behind it.
+
+    Returns them, and whether DATA stands behind them; what was parsed is then read from `behind`.
+    Raises BadCommand for the first RCPT only: a later bad one is left to be read by itself.
+    """
+    group = [parse_rcpt(rest, utf8=utf8)]
+    while behind.next_is(b"RCPT "):
+        mark = behind.mark()
+        try:
+            line = behind.line()
+            assert line is not None  # noqa: S101 - `next_is` saw its end
+            group.append(parse_rcpt(line[5:], utf8=utf8))
+        except BadCommand:
+            behind.back(mark)
+            break
+    data = behind.next_is(b"DATA\r\n")
+    if data:
+        behind.line()
+    return group, data
 
 
 def parse_bdat(rest: bytes) -> tuple[int, bool]:

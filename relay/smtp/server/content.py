@@ -1,45 +1,59 @@
-"""Message content on its way through: end of data, line ends, size and loops (RFC 5321 4.1.1.4).
+"""Message content on its way through: end of data, line ends, size, loops (RFC 5321 4.1.1.4).
 
-No sockets. Whatever way the octets are cut into chunks, the same octets come out and the same end
-is found: a property test holds that. What leaves a scanner is dot-stuffed and ends at a line end
-or inside a line, never between CR and LF, and holds no bare CR, bare LF or NUL; so no server
-behind presend can see an end of message that presend did not see (SMTP smuggling).
+No sockets. The same octets come out and the same end is found however the octets are cut into
+chunks: a property test holds that. What leaves a scanner is dot-stuffed, never ends between CR and
+LF, and holds no bare CR, bare LF or NUL; so no server behind presend can see an end of message that
+presend did not see (SMTP smuggling).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import email.utils
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
-from relay.reply import TABLE
-
-if TYPE_CHECKING:
-    from relay.reply import AnyReply
+from relay.reply import TABLE, AnyReply
+from relay.smtp.transaction import Transaction
 
 _END: Final = b"\r\n.\r\n"
 _LOOP: Final = 100  # Received headers (RFC 5321 6.3)
+_READ_OVER: Final = 1 << 24  # octets, and twice the largest message, read after a fault
 _NUL, _LF, _CR = b"\0\n\r"
 
 
-class _Watch:
-    """Line ends, size and Received headers of content that passes by."""
+class _Scanner:
+    """Line ends, size and Received headers of the content that passes."""
 
-    __slots__ = ("_headers", "_limit", "_received", "_tail", "fault", "size")
+    __slots__ = ("_headers", "_limit", "_read_over", "_received", "_tail", "fault", "size")
 
     def __init__(self, limit: int) -> None:
         """`limit` is the largest message in octets."""
         self.fault: AnyReply | None = None
+        """What to answer at the end of the content, in place of the upstream's reply."""
         self.size = 0
+        """Octets of content so far."""
         self._limit = limit
+        self._read_over = 2 * limit + _READ_OVER
         self._headers = True
         self._received = 0
         self._tail = b"\r\n"
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether content at fault goes on for longer than a client may be listened to.
+
+        The client reads the reply only at the end of its message, so the rest is read over, but
+        within bounds.
+        """
+        return self._read_over <= 0
+
     def check(self, content: bytes) -> bytes:
-        """Return `content`, or nothing from the first fault on. It never ends in CR."""
+        """Return `content`, or nothing from the first fault on; `content` never ends in CR."""
         if self.fault is not None:
+            self._read_over -= len(content)
             return b""
         self.size += len(content)
-        text = content.replace(b"\r\n", b"")  # what is left of CR and LF belongs to no pair
+        text = content.replace(b"\r\n", b"")  # any CR or LF left belongs to no pair
         if _CR in text or _LF in text or _NUL in text:
             self.fault = TABLE["BAD_LINE_ENDS"]
         elif self.size > self._limit:
@@ -49,7 +63,7 @@ class _Watch:
         return b"" if self.fault is not None else content
 
     def _count_received(self, content: bytes) -> None:
-        """Count the header's Received fields; what a chunk's edge cuts is seen with the next."""
+        """Count the header's Received fields, also those that a chunk's edge cuts."""
         window = self._tail + content
         end = window.find(b"\r\n\r\n")
         if end >= 0:
@@ -61,8 +75,8 @@ class _Watch:
             self.fault = TABLE["MAIL_LOOP"]
 
 
-class DataScanner(_Watch):
-    """Content after DATA, dot-stuffed by the client and left so."""
+class DataScanner(_Scanner):
+    """Content after DATA, which the client has dot-stuffed."""
 
     __slots__ = ("_held", "_last", "last")
 
@@ -95,8 +109,8 @@ class DataScanner(_Watch):
         return self.check(window[2:stop]), None
 
 
-class ChunkScanner(_Watch):
-    """Content of BDAT chunks (RFC 3030), dot-stuffed on the way so that DATA can carry it."""
+class ChunkScanner(_Scanner):
+    """Content of BDAT chunks (RFC 3030); it is dot-stuffed here, because DATA carries it on."""
 
     __slots__ = ("_at_line_start", "_held", "_left", "last")
 
@@ -137,3 +151,77 @@ class ChunkScanner(_Watch):
             stuffed = b"." + stuffed
         self._at_line_start = content.endswith(b"\r\n")
         return stuffed
+
+
+class End(NamedTuple):
+    """The end of a message or of a chunk was found."""
+
+    rest: bytes
+    """Octets behind the end."""
+    tail: bytes
+    """The last content of the message, for `Transaction.end`; empty unless `last`."""
+    last: bool
+    """The message ends here; False: only a chunk does."""
+    fault: AnyReply | None
+    """The reply, if the content is at fault."""
+
+
+class Content:
+    """Passes content from a scanner to the transaction, which is dropped at the first fault.
+
+    Content at fault is read to its end all the same: only there does the client read a reply.
+    """
+
+    __slots__ = ("_header", "_tx", "scanner")
+
+    def __init__(
+        self, scanner: DataScanner | ChunkScanner, tx: Transaction | None, header: bytes
+    ) -> None:
+        """`header` goes in front of the content; without `tx` the scanner has its fault already."""
+        self.scanner = scanner
+        self._tx = tx
+        self._header = header
+
+    def feed(self, octets: bytes) -> End | None:
+        """Pass on what arrived; return None as long as the end is not among it."""
+        scanner, tx = self.scanner, self._tx
+        content, rest = scanner.feed(octets)
+        last = rest is not None and scanner.last
+        if tx is not None:
+            tx.size = scanner.size
+            if scanner.fault is not None:
+                tx.refuse(scanner.fault)
+            else:
+                if self._header and (content or rest is not None):
+                    content, self._header = self._header + content, b""
+                if content and not last:
+                    tx.content(content)
+        if rest is None:
+            return None
+        return End(rest, content if last else b"", last, scanner.fault)
+
+
+class Received:
+    """Writes Received headers; the date is formatted once a second."""
+
+    __slots__ = ("_by", "_date", "_now", "_second")
+
+    def __init__(self, hostname: str, now: Callable[[], float]) -> None:
+        """`now` gives Unix seconds."""
+        self._by = hostname
+        self._now = now
+        self._second = -1
+        self._date = ""
+
+    def header(self, helo: str, peer: str, protocol: str, message_id: str) -> bytes:
+        """Return the header with its CRLF. `protocol` is a keyword of RFC 3848 or RFC 6531 4.3."""
+        second = int(self._now())
+        if second != self._second:
+            self._second = second
+            self._date = email.utils.formatdate(second)
+        literal = f"IPv6:{peer}" if ":" in peer else peer
+        return (
+            f"Received: from {helo} ([{literal}])\r\n"
+            f"\tby {self._by} with {protocol} id {message_id};\r\n"
+            f"\t{self._date}\r\n"
+        ).encode()

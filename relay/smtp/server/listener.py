@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING, Final
 
 from relay.settings.endpoints import Endpoint
-from relay.smtp.server.connection import Client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from relay.smtp.server.doorman import Doorman
-    from relay.smtp.server.rules import Rules
+    from relay.smtp.server.server import Server
 
 _BACKLOG: Final = 1024
 
@@ -27,13 +24,12 @@ class ListenError(Exception):
 class Listener:
     """Accepts clients on every endpoint, and stops doing so."""
 
-    __slots__ = ("_doorman", "_endpoints", "_rules", "_servers")
+    __slots__ = ("_endpoints", "_server", "_servers")
 
-    def __init__(self, endpoints: Sequence[Endpoint], rules: Rules) -> None:
+    def __init__(self, endpoints: Sequence[Endpoint], server: Server) -> None:
         """Listen on nothing yet."""
         self._endpoints = endpoints
-        self._rules = rules
-        self._doorman: Doorman = rules.doorman
+        self._server = server
         self._servers: list[asyncio.Server] = []
 
     @property
@@ -53,7 +49,7 @@ class Listener:
             for host in endpoint.addresses:
                 try:
                     server = await loop.create_server(
-                        self._client, host, endpoint.port, backlog=_BACKLOG
+                        self._server.connected, host, endpoint.port, backlog=_BACKLOG
                     )
                 except OSError as error:
                     if host == "::1" and len(endpoint.addresses) > 1 and _no_ipv6(error):
@@ -62,31 +58,10 @@ class Listener:
                     raise ListenError(_sentence(Endpoint(host, endpoint.port), error)) from error
                 self._servers.append(server)
 
-    def _client(self) -> Client:
-        return Client(self._rules)
-
-    def tick(self, now: float) -> None:
-        """Close clients that have been idle too long."""
-        for client in tuple(self._doorman.inside):
-            client.tick(now)
-
     async def drain(self, grace: float) -> int:
-        """Accept no one, and let transactions end within `grace` seconds.
-
-        Return the number of those that did not, and were cut short.
-        """
-        self._doorman.draining = True
+        """Accept no one, and let transactions end within `grace` seconds; return the number cut."""
         await self.close()
-        for client in tuple(self._doorman.inside):
-            client.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._doorman.emptied()
-        left = tuple(self._doorman.inside)
-        cut = sum(client.busy for client in left)
-        for client in left:
-            client.cut()
-        return cut
+        return await self._server.drain(grace)
 
     async def close(self) -> None:
         """Stop listening."""

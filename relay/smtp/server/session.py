@@ -1,213 +1,224 @@
 """One SMTP session: what each command means (RFC 5321, 2920, 3030, 3207, 4954). No sockets.
 
-RCPTs that arrived together, and the DATA behind them, are one group: judged together, asked of the
+RCPTs that arrived together, and the DATA behind them, are one group: judged together, sent to the
 upstream in one write, answered in one write.
-
-    NEW --EHLO--> READY --MAIL--> MAIL --DATA, content--> READY
-                                  MAIL --BDAT--> CHUNKS --BDAT LAST--> READY
-    A transaction of which nothing more can come lets a new MAIL begin without RSET.
 """
 
 from __future__ import annotations
 
-import enum
 import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Final
 
 from relay import reply as replies
-from relay.reply import TABLE
+from relay.guard.gate import Admission, Admitted, NotNow, Wait, admitted
+from relay.reply import TABLE, AnyReply, Reply, UpstreamReply
+from relay.smtp.envelope import Mail, Rcpt
 from relay.smtp.server import commands
-from relay.smtp.server.auth import Dialogue
+from relay.smtp.server.auth import Client
 from relay.smtp.server.commands import BadCommand
-from relay.smtp.server.content import ChunkScanner, DataScanner
-from relay.smtp.server.conversation import Conversation, Wire
-from relay.smtp.server.greeting import Greeting
-from relay.smtp.server.reception import Reception
-from relay.smtp.transaction import Transaction
+from relay.smtp.server.content import ChunkScanner, Content, DataScanner
+from relay.smtp.server.states import COMMANDS, NEXT, RECEIVING, WAITING, Event, State
+from relay.smtp.transaction import Answers, Step, Transaction
+from validators.pipeline import Judgement
 from validators.verdict import Accept
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from relay.reply import AnyReply
-    from relay.smtp.server.commands import Mail, Rcpt
-    from relay.smtp.server.rules import Rules
-    from validators.pipeline import Judgement
+    from relay.smtp.server.connection import Connection
+    from relay.smtp.server.server import Server
 
 _logger = logging.getLogger(__name__)
 
 
-class State(enum.Enum):
-    """Where a session stands between two commands."""
-
-    NEW = enum.auto()
-    READY = enum.auto()
-    MAIL = enum.auto()
-    CHUNKS = enum.auto()
-
-
-ALLOWED: Final[dict[bytes, tuple[State, ...]]] = {
-    b"MAIL": (State.READY,),
-    b"RCPT": (State.MAIL,),
-    b"DATA": (State.MAIL,),
-    b"STARTTLS": (State.NEW, State.READY),
-    b"AUTH": (State.READY,),
-}
-"""The states in which a command makes sense (RFC 5321 4.1.4); the others always do."""
-
-
-class Session(Conversation):
+class Session:
     """What one client has said so far, and what that leads to."""
 
-    __slots__ = (
-        "_chunks",
-        "_dialogue",
-        "_greeting",
-        "_reception",
-        "_state",
-        "_tx",
-        "_utf8",
-    )
-
-    def __init__(self, rules: Rules, wire: Wire) -> None:
-        """`rules` are what all sessions share."""
-        super().__init__(rules, wire)
+    def __init__(self, server: Server, connection: Connection) -> None:
+        """`server` is what all sessions share."""
+        self._server = server
+        self._connection = connection
         self._state = State.NEW
-        self._greeting = Greeting(rules, wire)
+        self._client = Client(server, connection)
         self._tx: Transaction | None = None
         self._utf8 = False
-        self._chunks: ChunkScanner | None = None
-        self._reception: Reception | None = None
-        self._dialogue: Dialogue | None = None
+        self._content: Content | None = None
+        self._chunk: tuple[int, bool] | None = None
+        self._data_asked = False
+        self._bad_commands = 0
+
+    # Called by the connection
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the client has to wait: it is not its turn to send."""
+        return self._state in WAITING
+
+    @property
+    def receiving(self) -> bool:
+        """Whether the octets to come are content."""
+        return self._state in RECEIVING
 
     @property
     def in_transaction(self) -> bool:
         """Whether something would be cut short if the session ended now."""
-        return self._tx is not None or not self.listening
-
-    def receive(self, octets: bytes) -> None:
-        """Take what the client sent."""
-        if self._dialogue is not None:
-            self._dialogue.feed(octets)
-            return
-        self.input.feed(octets)
-        if not self.busy:
-            self._run()
+        return self._tx is not None or self._state in WAITING
 
     @property
-    def listening(self) -> bool:
-        """Whether it is the client's turn to speak."""
-        return not self.busy or self._dialogue is not None
+    def longest_line(self) -> int:
+        """Limit in octets of the next line; 0 if it is a command, whose verb says the limit."""
+        return commands.LONGEST if self._state is State.AUTH else 0
 
-    def lost(self) -> None:
-        """End everything: the client is gone."""
-        self.end()
-        if self._dialogue is not None:
-            self._dialogue.hang_up()
+    def close(self) -> None:
+        """End everything: the client is gone, or about to be."""
+        self._drop_transaction()
+        self._state = State.CLOSED
 
-    def end(self) -> None:
-        """End the transaction: RSET, EHLO, QUIT, or the client is gone."""
-        tx, self._tx = self._tx, None
-        self._chunks = self._reception = None
-        self._expects_content = False
-        if self._state is not State.NEW:
-            self._state = State.READY
-        if tx is not None:
-            tx.abandon()
+    def secured(self) -> None:
+        """Start again under TLS: nothing said in clear counts any more (RFC 3207 4.2)."""
+        self._connection.input.clear()
+        self._drop_transaction()
+        self._client.forget()
+        self._move(Event.SECURED)
+        self._connection.go_on()
 
-    def carry_out(self, line: bytes) -> None:
-        """Carry out one command."""
+    # Called by the upstream connection
+
+    def replied(self, upstream_replies: list[UpstreamReply], fault: str | None) -> None:
+        """Take the upstream's replies to the commands or to the content of the transaction."""
+        self._take(self._transaction.replied(upstream_replies, fault))
+        if self._state in RECEIVING:
+            self._connection.resume_content()  # the upstream has replied too early, and is dropped
+
+    def upstream_paused(self) -> None:
+        """Stop reading content."""
+        self._connection.pause_content()
+
+    def upstream_resumed(self) -> None:
+        """Read content again."""
+        self._connection.resume_content()
+
+    def upstream_crashed(self) -> None:
+        """Answer what waits with 451."""
+        if self._tx is not None:
+            self._answer(self._tx.crash())
+
+    # Commands: each handler takes what follows its verb, and may raise BadCommand
+
+    def line(self, line: bytes) -> None:
+        """Carry out one command, or take a response of AUTH; raises BadCommand."""
+        if self._state is State.AUTH:
+            self._continue_auth(self._client.respond(line))
+            return
         verb, _, rest = line.partition(b" ")
-        handler = _HANDLERS.get(verb)
-        if handler is None:
-            verb = verb.upper()
-            handler = _HANDLERS.get(verb)
-            if handler is None:
-                raise BadCommand(TABLE["BAD_COMMAND"])
-        allowed = ALLOWED.get(verb)
-        if allowed is not None and self._state not in allowed and not self._begins_anew(verb):
+        found = _HANDLERS.get(verb) or _HANDLERS.get(verb.upper())
+        if found is None:
+            raise BadCommand(TABLE["BAD_COMMAND"])
+        handler, event = found
+        if event is not None and (self._state, event) not in NEXT and not self._begins_anew(event):
             raise BadCommand(TABLE["BAD_SEQUENCE"])
         handler(self, rest)
 
-    def _begins_anew(self, verb: bytes) -> bool:
-        """Whether this MAIL may follow a transaction of which nothing can come, without RSET."""
-        if verb == b"MAIL" and self._tx is not None and self._tx.futile:
-            self.end()
+    def _begins_anew(self, event: Event) -> bool:
+        """Whether this MAIL may follow, without RSET, a transaction that can come to nothing."""
+        if event is Event.MAIL and self._tx is not None and self._tx.futile:
+            self._end_transaction()
             return True
         return False
 
-    # Commands: each takes what follows its verb, and may raise BadCommand
+    def mistake(self, reply: Reply) -> None:
+        """Answer a bad line; hang up after too many of them."""
+        if self._state is State.AUTH:
+            self._continue_auth(reply)
+        elif not self._count_mistake():
+            self._say(reply)
+
+    def _count_mistake(self) -> bool:
+        """Count a bad command or password; hang up, and return true, after too many of them."""
+        self._bad_commands += 1
+        if self._bad_commands < self._server.limits.bad_commands:
+            return False
+        self._connection.hang_up(TABLE["TOO_MANY_BAD_COMMANDS"])
+        return True
+
+    def _say(self, reply: AnyReply) -> None:
+        self._connection.say(reply.wire)
+
+    def _move(self, event: Event) -> None:
+        self._state = NEXT[self._state, event]
 
     def _ehlo(self, rest: bytes) -> None:
-        reply = self._greeting.ehlo(rest)
-        self._greeted(reply)
+        self._greet(rest, esmtp=True)
+        self._connection.say(self._server.ehlo(self._connection))
 
     def _helo(self, rest: bytes) -> None:
-        reply = self._greeting.helo(rest)
-        self._greeted(reply)
+        self._greet(rest, esmtp=False)
+        self._connection.say(replies.ehlo(self._server.hostname, ()))
 
-    def _greeted(self, reply: bytes) -> None:
-        self.end()  # RFC 5321 4.1.4
-        self._state = State.READY
-        self._out.append(reply)
+    def _greet(self, argument: bytes, *, esmtp: bool) -> None:
+        self._client.greet(argument, esmtp=esmtp)
+        self._drop_transaction()  # RFC 5321 4.1.4
+        self._move(Event.GREETED)
 
     def _mail(self, rest: bytes) -> None:
-        rules = self._rules
-        self._greeting.check_mail()
+        server = self._server
+        self._client.check_mail()
         mail = commands.parse_mail(rest)
-        if self._draining:
-            self.hang_up(TABLE["DRAINING"])
-        elif mail.size > rules.bounds.message_size:
+        if self._connection.draining:
+            self._connection.hang_up(TABLE["DRAINING"])
+        elif mail.size > server.limits.message_size:
             self._say(TABLE["TOO_LARGE"])
         elif not mail.path.isascii() and not mail.smtputf8:
             self._say(TABLE["BAD_SENDER"].because("needs SMTPUTF8"))
-        elif not mail.path:
-            self._begin(mail, ())  # the null sender (RFC 5321 4.5.5)
         else:
-            judged = rules.judge_sender([mail.path])
-            if isinstance(judged, list):
-                self._begin(mail, judged)
+            self._move(Event.MAIL)
+            # the null sender is no address to judge (RFC 5321 4.5.5)
+            judged = server.sender_pipeline.judge([mail.path]) if mail.path else []
+            admission = self._admit()
+            if isinstance(judged, list) and not isinstance(admission, Wait):
+                self._begin(mail, judged, admission)
             else:
-                self.busy = True
-                rules.services.spawn(self._judge_sender(mail, judged))
+                server.spawn(self._wait_to_begin(mail, judged, admission))
 
-    async def _judge_sender(self, mail: Mail, judged: Awaitable[list[Judgement]]) -> None:
+    def _admit(self) -> Admission:
+        backend = self._server.backend
+        return backend.gate.admit_message(backend.campaign, backend.segment)
+
+    async def _wait_to_begin(
+        self,
+        mail: Mail,
+        judged: list[Judgement] | Awaitable[list[Judgement]],
+        admission: Admission,
+    ) -> None:
         try:
-            judgements = await judged
-            if not self._wire.closing:
-                self._begin(mail, judgements)
+            judgements = judged if isinstance(judged, list) else await judged
+            decided = await admitted(self._admit, admission)
+            if self._state is State.SENDER:
+                self._begin(mail, judgements, decided)
         except Exception:
             _logger.exception("Judging a sender failed")
-            self._say(TABLE["OUR_FAULT"])
-        self._go_on()
+            if self._state is State.SENDER:
+                self._say(TABLE["OUR_FAULT"])
+                self._move(Event.REFUSED)
+        self._connection.go_on()
 
-    def _begin(self, mail: Mail, judged: Sequence[Judgement]) -> None:
-        message_id = self._rules.next_id()
+    def _begin(self, mail: Mail, judged: Sequence[Judgement], admission: Admitted | NotNow) -> None:
+        message_id = self._server.next_id()
         for judgement in judged:
             if not isinstance(judgement.verdict, Accept):
                 self._say(replies.for_sender(judgement.verdict, message_id))
+                self._move(Event.REFUSED)
                 return
+        if isinstance(admission, NotNow):
+            self._say(TABLE["LIMITED"].because(admission.text))
+            self._move(Event.REFUSED)
+            return
         self._utf8 = mail.smtputf8
-        self._tx = Transaction(mail, message_id, self._rules.services, self._wire)
-        self._state = State.MAIL
+        self._tx = Transaction(mail, message_id, self._server.backend, self)
         self._say(TABLE["SENDER_OK"])
+        self._move(Event.ACCEPTED)
 
     def _rcpt(self, rest: bytes) -> None:
-        group = [commands.parse_rcpt(rest, utf8=self._utf8)]
-        read = self.input
-        # what arrived with it, up to the first that is not good
-        while read.next_is(b"RCPT "):
-            mark = read.mark()
-            try:
-                line = read.line()
-                assert line is not None  # noqa: S101 - `next_is` saw its end
-                group.append(commands.parse_rcpt(line[5:], utf8=self._utf8))
-            except BadCommand:
-                read.back(mark)
-                break
-        data = read.next_is(b"DATA\r\n")
-        if data:
-            read.line()
+        group, data = commands.parse_group(rest, self._connection.input, utf8=self._utf8)
         self._ask(group, data=data)
 
     def _data(self, rest: bytes) -> None:
@@ -218,60 +229,111 @@ class Session(Conversation):
         self._ask((), data=True)
 
     def _ask(self, group: Sequence[Rcpt], *, data: bool) -> None:
-        self.busy = True
-        answer = self._data_answered if data else self._rcpts_answered
-        self._transaction.recipients(group, answer, data=data)
+        self._data_asked = data
+        self._move(Event.ASKED)
+        self._take(self._transaction.ask(group, data=data))
 
-    def _rcpts_answered(self, answers: Sequence[AnyReply], _ready: bool) -> None:  # noqa: FBT001
-        self._out += [reply.wire for reply in answers]
-        self._go_on()
+    def _take(self, step: Step) -> None:
+        """Answer now, or when the transaction has what it waits for."""
+        if isinstance(step, Answers):
+            self._answer(step)
+        elif step is not None:
+            self._server.spawn(self._wait(self._transaction, step))
 
-    def _data_answered(self, answers: Sequence[AnyReply], ready: bool) -> None:  # noqa: FBT001
-        self._out += [reply.wire for reply in answers]
-        if ready:
-            self._expect(DataScanner(self._rules.bounds.message_size))
-        elif self.input.left:
-            # Content sent ahead of a 354 that did not come would be read as commands.
-            self.hang_up(TABLE["BAD_SEQUENCE"].because("DATA ends a group (RFC 2920)"))
-        self._go_on()
+    async def _wait(self, tx: Transaction, step: Coroutine[object, object, Answers | None]) -> None:
+        answers: Answers | None
+        try:
+            answers = await step
+        except Exception:
+            _logger.exception("A transaction failed")
+            answers = tx.crash()
+        if answers is not None and tx is self._tx:
+            self._answer(answers)
+
+    def _answer(self, answers: Answers) -> None:
+        """Send the replies to a group, or the final reply, and go on."""
+        if self._state is State.GROUP and self._chunk is not None:
+            self._first_chunk(*self._chunk, answers)
+        elif self._state is State.GROUP:
+            for reply in answers.replies:
+                self._connection.say(reply.wire)
+            if answers.content_may_follow:
+                self._begin_content(DataScanner(self._server.limits.message_size))
+                self._move(Event.BEGUN)
+            else:
+                self._move(Event.ANSWERED)
+                if self._data_asked and self._connection.input.left:
+                    # Content sent ahead of a 354 that did not come would be read as commands.
+                    self._connection.hang_up(
+                        TABLE["BAD_SEQUENCE"].because("DATA ends a group (RFC 2920)")
+                    )
+        elif self._state is State.FINAL:
+            self._bad_commands = 0
+            self._say(answers.replies[0])
+            self._end_transaction()
+        self._connection.go_on()
+
+    # Content
+
+    def _begin_content(self, scanner: DataScanner | ChunkScanner) -> None:
+        tx = self._transaction
+        self._content = Content(scanner, tx, self._client.received(tx.id, utf8=self._utf8))
 
     def _bdat(self, rest: bytes) -> None:
         octets, last = commands.parse_bdat(rest)
-        if self._chunks is not None:
-            self._chunks.expect(octets, last=last)
-            self._expects_content = True
-            self.take_content()
-            return
-        chunks = ChunkScanner(self._rules.bounds.message_size)
-
-        def answered(answers: Sequence[AnyReply], ready: bool) -> None:  # noqa: FBT001
-            self._chunks = chunks
-            if ready:
-                chunks.expect(octets, last=last)
-                self._expect(chunks)
-            else:
-                self._read_over(chunks, octets, answers[-1])
-            self.busy = False
-            self.take_content()
-            if not self.busy:
-                self._go_on()
-
-        if self._tx is not None and self._tx.tried:
-            self.busy = True
-            self._tx.recipients((), answered, data=True)
+        if self._state is State.CHUNKS and self._content is not None:
+            self._receive_chunk(self._content, octets, last=last)
+        elif self._tx is not None and self._tx.tried:
+            self._chunk = (octets, last)
+            self._ask((), data=True)
         else:
-            self._read_over(chunks, octets, TABLE["BAD_SEQUENCE"])
-            self.take_content()
+            self._read_over(octets, TABLE["BAD_SEQUENCE"])
 
-    def _read_over(self, chunks: ChunkScanner, octets: int, reply: AnyReply) -> None:
-        """Read a chunk that nobody wants, and answer at its end (RFC 3030 2)."""
-        chunks.fault = reply
-        chunks.expect(octets, last=True)
-        self._reception = Reception(self._tx, chunks, b"", self._rules.bounds.message_size)
-        self._expects_content = True
+    def _first_chunk(self, octets: int, last: bool, answers: Answers) -> None:  # noqa: FBT001
+        """Receive the chunk whose BDAT opened the content, or read it over."""
+        self._chunk = None
+        if answers.content_may_follow:
+            self._begin_content(ChunkScanner(self._server.limits.message_size))
+            self._receive_chunk(self._content, octets, last=last)
+        else:
+            self._read_over(octets, answers.replies[-1])
+
+    def _read_over(self, octets: int, reply: AnyReply) -> None:
+        """Read a chunk that leads to nothing, and answer at its end (RFC 3030 2)."""
+        scanner = ChunkScanner(self._server.limits.message_size)
+        scanner.fault = reply
+        self._content = Content(scanner, self._tx, b"")
+        self._receive_chunk(self._content, octets, last=True)
+
+    def _receive_chunk(self, content: Content | None, octets: int, *, last: bool) -> None:
+        assert content is not None  # noqa: S101
+        assert isinstance(content.scanner, ChunkScanner)  # noqa: S101
+        content.scanner.expect(octets, last=last)
+        self._move(Event.CHUNK)
+        self.content(self._connection.input.take())
+
+    def content(self, octets: bytes) -> None:
+        """Pass content on, up to the end of the message or of the chunk."""
+        content = self._content
+        assert content is not None  # noqa: S101 - the state says that content is received
+        end = content.feed(octets)
+        if end is None:
+            if content.scanner.exhausted:
+                self._connection.hang_up(TABLE["TOO_LARGE"])
+            return
+        self._connection.input.feed(end.rest)
+        if not end.last:
+            self._say(end.fault or TABLE["CHUNK_OK"])
+            self._move(Event.CHUNK_ENDED)
+        elif end.fault is not None:
+            self._say(end.fault)
+            self._end_transaction()
+        else:
+            self._move(Event.SENT)
+            self._take(self._transaction.end(end.tail))
 
     def _rset(self, _rest: bytes) -> None:
-        self.end()
+        self._end_transaction()
         self._say(TABLE["OK"])
 
     def _noop(self, _rest: bytes) -> None:
@@ -289,78 +351,42 @@ class Session(Conversation):
         raise BadCommand(TABLE["NOT_IMPLEMENTED"])
 
     def _quit(self, _rest: bytes) -> None:
-        self.hang_up(TABLE["BYE"])
+        self._connection.hang_up(TABLE["BYE"])
 
     def _starttls(self, rest: bytes) -> None:
-        self._greeting.check_starttls(rest)
-        self.busy = True
+        self._client.check_starttls(rest)
+        self._move(Event.STARTTLS)
         self._say(TABLE["STARTTLS_READY"])
-        self._flush()
-        self._wire.start_tls(self._encrypted)
-
-    def _encrypted(self) -> None:
-        self.input.clear()
-        self.end()
-        self._state = State.NEW
-        self._greeting.forget()
-        self._go_on()
+        self._connection.flush()
+        self._connection.start_tls()
 
     def _auth(self, rest: bytes) -> None:
-        self._greeting.check_auth(rest)
-        credentials = self._rules.credentials
-        assert credentials is not None  # noqa: S101 - `check_auth` saw to it
-        self.busy = True
-        self._flush()
-        self._dialogue = dialogue = Dialogue(credentials, self._wire.write)
-        dialogue.feed(self.input.take())
-        self._rules.services.spawn(self._authenticate(dialogue, rest.decode().strip()))
+        said = self._client.begin_auth(rest)
+        self._move(Event.AUTH)
+        self._continue_auth(said)
 
-    async def _authenticate(self, dialogue: Dialogue, argument: str) -> None:
-        try:
-            self._greeting.authenticated = await dialogue.authenticate(argument)
-        except Exception:
-            _logger.exception("An AUTH dialogue failed")
-            self._say(TABLE["OUR_FAULT"])
-        self._dialogue = None
-        if not self._greeting.authenticated:
-            self._count_mistake()
-        self._go_on()
-
-    # Content
-
-    def _expect(self, scanner: DataScanner | ChunkScanner) -> None:
-        tx = self._transaction
-        head = self._greeting.received(tx.id, utf8=self._utf8)
-        self._reception = Reception(tx, scanner, head, self._rules.bounds.message_size)
-        self._expects_content = True
-
-    def take_content(self) -> None:
-        """Pass on what has arrived, up to the end of the message or of the chunk."""
-        reception = self._reception
-        assert reception is not None  # noqa: S101 - content is expected
-        rest = reception.feed(self.input.take())
-        if rest is None:
-            if reception.endless:
-                self.hang_up(TABLE["TOO_LARGE"])
+    def _continue_auth(self, said: bytes | Reply) -> None:
+        """Send the next challenge, or the last reply."""
+        if isinstance(said, bytes):
+            self._connection.say(said)
             return
-        self.input.feed(rest)
-        fault = reception.fault
-        if not reception.last:
-            self._say(fault or TABLE["CHUNK_OK"])
-            self._state = State.CHUNKS
-            self._expects_content = False
-        elif fault is not None:
-            self._say(fault)
-            self.end()
-        else:
-            self.busy = True
-            reception.end(self._sent)
+        self._move(Event.AUTH_ENDED)
+        self._say(said)
+        if not self._client.authenticated:
+            self._count_mistake()
 
-    def _sent(self, reply: AnyReply) -> None:
-        self._bad = 0
-        self._say(reply)
-        self.end()
-        self._go_on()
+    # The transaction
+
+    def _drop_transaction(self) -> None:
+        """Abandon the transaction, if one is open."""
+        tx, self._tx = self._tx, None
+        self._content = self._chunk = None
+        if tx is not None:
+            tx.abandon()
+
+    def _end_transaction(self) -> None:
+        self._drop_transaction()
+        self._move(Event.ENDED)
 
     @property
     def _transaction(self) -> Transaction:
@@ -368,7 +394,6 @@ class Session(Conversation):
         return self._tx
 
 
-_VERBS: Final = b"EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY EXPN HELP QUIT STARTTLS AUTH".split()
-_HANDLERS: Final[dict[bytes, Callable[[Session, bytes], None]]] = {
-    verb: getattr(Session, f"_{verb.decode().lower()}") for verb in _VERBS
+_HANDLERS: Final[dict[bytes, tuple[Callable[[Session, bytes], None], Event | None]]] = {
+    verb: (getattr(Session, f"_{verb.decode().lower()}"), event) for verb, event in COMMANDS.items()
 }

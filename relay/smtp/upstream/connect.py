@@ -1,7 +1,7 @@
-"""Opening an upstream connection: aiosmtplib does TLS, EHLO, STARTTLS and AUTH, then hands over.
+"""Opens upstream connections: aiosmtplib does TLS, EHLO, STARTTLS and AUTH.
 
 aiosmtplib can have one command in flight and has no pool, so after the handshake its transport is
-given to `upstream.Connection` (`transport.set_protocol`).
+handed to `connection.Connection` by `transport.set_protocol`.
 """
 
 from __future__ import annotations
@@ -9,19 +9,17 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final, cast
 
 import aiohappyeyeballs
 import aiosmtplib
 
-from relay.smtp.upstream.connection import Connection, Features, Timeouts, as_transport
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from relay.observe.events import Stage
-    from relay.settings.endpoints import Upstream
-    from relay.smtp.write_buffer import Outbox
+from relay.observe.events import Stage
+from relay.settings.endpoints import Upstream
+from relay.settings.groups import UpstreamTimeouts
+from relay.smtp.upstream.connection import Connection, Features
+from relay.smtp.write_buffer import WriteBuffer
 
 
 class HandshakeError(Exception):
@@ -53,16 +51,7 @@ def tls_context(ca_file: str | None, *, verify: bool) -> ssl.SSLContext:
 class Connector:
     """Opens connections to one upstream."""
 
-    __slots__ = (
-        "_clock",
-        "_context",
-        "_helo",
-        "_outbox",
-        "_timeout",
-        "_timeouts",
-        "_upstream",
-        "name",
-    )
+    __slots__ = ("_clock", "_context", "_helo", "_timeouts", "_upstream", "_write_buffer", "name")
 
     def __init__(
         self,
@@ -70,20 +59,18 @@ class Connector:
         *,
         helo: str,
         context: ssl.SSLContext,
-        timeout: float,
-        timeouts: Timeouts,
+        timeouts: UpstreamTimeouts,
         clock: Callable[[], float],
-        outbox: Outbox,
+        write_buffer: WriteBuffer,
     ) -> None:
-        """`helo` is our name in EHLO, `timeout` the seconds for the whole handshake."""
+        """`helo` is presend's name in EHLO; `timeouts.connect` limits the whole handshake."""
         self.name: Final = f"{upstream.host}:{upstream.port}"
         self._upstream = upstream
         self._helo = helo
         self._context = context
-        self._timeout = timeout
         self._timeouts = timeouts
         self._clock = clock
-        self._outbox = outbox
+        self._write_buffer = write_buffer
 
     async def open(self) -> Connection:
         """Return a connection that is ready for MAIL.
@@ -100,7 +87,7 @@ class Connector:
             tls_context=self._context,
         )
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeouts.connect):
                 await self._handshake(client, progress)
         except BaseException as error:
             client.close()
@@ -136,9 +123,14 @@ class Connector:
         offered = _features(client.esmtp_extensions)
         if client.transport is None:  # closed between the last reply and now
             raise HandshakeError("ehlo", "upstream closed the connection")
-        transport = as_transport(client.transport)
+        transport = cast("asyncio.Transport", client.transport)
         connection = Connection(
-            self.name, transport, offered, self._timeouts, self._clock, self._outbox
+            self.name,
+            transport,
+            offered,
+            timeouts=self._timeouts,
+            clock=self._clock,
+            write_buffer=self._write_buffer,
         )
         transport.set_protocol(connection)
         client.protocol = client.transport = None
@@ -164,7 +156,7 @@ def _number(text: str | None) -> int:
 
 
 def _explained(stage: Stage, error: Exception) -> HandshakeError:
-    """Say where and why a handshake failed, in words that hold no secret."""
+    """Return the stage and the cause of a failed handshake; the text holds no secret."""
     cause = error.__cause__ or error
     certificate = isinstance(cause, ssl.SSLCertVerificationError)
     match error:

@@ -1,25 +1,21 @@
-"""The client side: one upstream connection that takes pipelined commands (RFC 2920).
+"""One connection to an upstream, with pipelined commands (RFC 2920).
 
-`connect.py` opens it with aiosmtplib and hands the live transport over; from then on this protocol
-alone reads and writes. One exchange is in flight at a time: the commands of a group go out in one
-write, and its callback runs once, with all replies or with those that came before the fault.
+`connect.py` opens the connection with aiosmtplib and hands the live transport over; from then on
+this protocol alone reads and writes. One exchange is in flight at a time: the commands of a group
+leave in one write, and the connection's user gets all replies in one call, or those that came
+before a fault.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from relay.reply import UpstreamReply
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import TypeAlias
-
-    from relay.smtp.write_buffer import Outbox
-
-    Done: TypeAlias = "Callable[[list[UpstreamReply], Fault | None], None]"
+from relay.settings.groups import UpstreamTimeouts
+from relay.smtp.write_buffer import WriteBuffer
 
 _logger = logging.getLogger(__name__)
 
@@ -28,12 +24,7 @@ _LARGE: Final = 16384  # octets that are not worth holding back
 _LONGEST_REPLY: Final = 65536  # octets, all lines of one exchange's unread replies
 _CLOSING: Final = b"421"
 _CODE: Final = 3  # octets of a reply code
-
-
-class Fault(NamedTuple):
-    """Why a connection is of no more use. `text` is for people."""
-
-    text: str
+_QUIT: Final = 5.0  # seconds for the reply to QUIT
 
 
 class Features(NamedTuple):
@@ -47,46 +38,41 @@ class Features(NamedTuple):
     messages: int = 0  # LIMITS MAILMAX (RFC 9422), 0: not said
 
 
-class Timeouts(NamedTuple):
-    """Seconds without an answer (RFC 5321 4.5.3.2)."""
-
-    command: float
-    body: float
-    final: float
-
-
 class User(Protocol):
-    """Whoever sends content over a connection, and so must know how it fares."""
+    """Who uses a connection: a session for its transaction, or the pool to clean it."""
+
+    def replied(self, replies: list[UpstreamReply], fault: str | None) -> None:
+        """Take one reply for each command of the exchange, or fewer and why no more will come."""
 
     def upstream_paused(self) -> None:
-        """Stop sending content for now: the upstream reads slower than the client writes."""
+        """Send no more content for now: the upstream reads slower than it is written to."""
 
     def upstream_resumed(self) -> None:
-        """Go on sending."""
+        """Send content again."""
 
     def upstream_crashed(self) -> None:
-        """Give up: our own code failed on a reply."""
+        """Give up on the exchange: `replied` raised an exception, and the connection is closed."""
 
 
 class Connection(asyncio.Protocol):
     """A connection to one upstream, past EHLO, STARTTLS and AUTH."""
 
     __slots__ = (
-        "_asked",
         "_buffer",
         "_clock",
         "_closed",
         "_deadline",
-        "_done",
-        "_got",
-        "_last",
-        "_lines",
-        "_outbox",
-        "_patience",
+        "_expected",
+        "_last_reply",
+        "_replies",
+        "_sent",
+        "_timeout",
         "_timeouts",
         "_transport",
-        "_wanted",
+        "_unsent",
+        "_write_buffer",
         "alive",
+        "awaiting",
         "features",
         "messages",
         "name",
@@ -102,111 +88,106 @@ class Connection(asyncio.Protocol):
         name: str,
         transport: asyncio.Transport,
         features: Features,
-        timeouts: Timeouts,
+        *,
+        timeouts: UpstreamTimeouts,
         clock: Callable[[], float],
-        outbox: Outbox,
+        write_buffer: WriteBuffer,
     ) -> None:
-        """`name` is "host:port"; `clock` gives seconds, and never goes back."""
+        """`name` is "host:port"; `clock` gives monotonic seconds."""
         self.name = name
         self.features = features
         self.alive = True
+        self.awaiting = False
+        """A reply is due."""
         self.messages = 0
+        """Messages carried."""
         self.reused = False
-        self.opened = self.since = self._asked = clock()
+        """The upstream may have closed it since it last replied: worth one more connection."""
+        self.opened = self.since = self._sent = clock()
         self.took = 0.0
+        """Seconds between the last exchange's commands and its last reply."""
         self.user: User | None = None
         self._transport = transport
-        self._outbox = outbox
+        self._write_buffer = write_buffer
         self._timeouts = timeouts
         self._clock = clock
         self._buffer = b""
-        self._got: list[UpstreamReply] = []
-        self._last = UpstreamReply(0, b"")
-        self._wanted = 0
-        self._lines: list[bytes] = []
-        self._done: Done | None = None
-        self._patience: float | None = None
+        self._replies: list[UpstreamReply] = []
+        self._last_reply = UpstreamReply(0, b"")
+        self._expected = 0
+        self._unsent: list[bytes] = []
+        self._timeout: float | None = None
         self._deadline: float | None = None
         self._closed: Callable[[Connection], None] | None = None
 
-    @property
-    def waiting(self) -> bool:
-        """Whether a reply is due."""
-        return self._done is not None
-
     def on_close(self, closed: Callable[[Connection], None]) -> None:
-        """Call `closed` once, when this connection has become useless."""
+        """Call `closed` once, when this connection can carry nothing more."""
         self._closed = closed
 
-    def exchange(
-        self,
-        lines: Sequence[bytes],
-        done: Done,
-        timeout: float | None = None,
-    ) -> None:
-        """Send `lines`, each with CRLF, and give `done` one reply for each.
+    def exchange(self, lines: Sequence[bytes], timeout: float | None = None) -> None:
+        """Send command lines, each with its CRLF; `user.replied` gets one reply for each.
 
-        With PIPELINING they leave in one write, otherwise one by one.
+        With PIPELINING all lines leave in one write, otherwise each waits for the reply to the one
+        before. `timeout` is the longest wait for a reply in seconds.
         """
-        if not self.alive:
-            done([], Fault("connection closed"))
-            return
-        self._done = done
-        self._wanted = number = len(lines)
-        self._patience = patience = timeout or self._timeouts.command
-        self._asked = asked = self._clock()
-        self._deadline = asked + patience
+        self.awaiting = True
+        self._expected = number = len(lines)
+        self._timeout = seconds = timeout or self._timeouts.command
+        self._sent = sent = self._clock()
+        self._deadline = sent + seconds
         if number == 1:
-            self._outbox.write(self._transport, lines[0])
+            self._write_buffer.write(self._transport, lines[0])
         elif self.features.pipelining:
-            self._outbox.write(self._transport, b"".join(lines))
+            self._write_buffer.write(self._transport, b"".join(lines))
         else:
-            self._lines = list(lines[:0:-1])
-            self._outbox.write(self._transport, lines[0])
+            self._unsent = list(lines[:0:-1])
+            self._write_buffer.write(self._transport, lines[0])
 
-    def send_content(self, done: Done) -> None:
-        """Prepare for content: a reply that comes before `finish` goes to `done` as well."""
-        self._done = done
-        self._wanted = 1
-        self._patience = self._deadline = None
+    def begin_content(self) -> None:
+        """Expect content: a reply that comes before `end_content` goes to the user as well."""
+        self.awaiting = True
+        self._expected = 1
+        self._timeout = self._deadline = None
 
     def write(self, content: bytes) -> None:
-        """Send content as it is."""
-        self._outbox.write_now(self._transport, content)
+        """Send content as it is. No command waits in the write buffer: 354 answered the last."""
+        if self.alive and not self._transport.is_closing():
+            self._transport.write(content)
 
-    def finish(self, tail: bytes) -> None:
-        """Send the end of the content; the reply to it is awaited for `final` seconds."""
-        self._patience = self._timeouts.final
-        self._asked = self._clock()
-        self._deadline = self._asked + self._patience
+    def end_content(self, tail: bytes) -> None:
+        """Send the end of the content; the reply may take `timeouts.final` seconds."""
+        self._timeout = self._timeouts.final
+        self._sent = self._clock()
+        self._deadline = self._sent + self._timeout
         if len(tail) > _LARGE:
-            self._outbox.write_now(self._transport, tail)
+            self.write(tail)
         else:
-            self._outbox.write(self._transport, tail)
+            self._write_buffer.write(self._transport, tail)
 
     def tick(self, now: float) -> None:
-        """Give up on an answer that is overdue."""
+        """Give up on a reply that is overdue."""
         if self._deadline is not None and now >= self._deadline:
             self._fail("timed out")
 
     def abort(self) -> None:
-        """Drop the connection at once: an unfinished message stays unfinished."""
-        self._done = None
+        """Close the connection at once: an unfinished message stays unfinished."""
+        self.user = None
         self._fail("dropped")
 
     def quit(self) -> None:
-        """Say QUIT and close (RFC 5321 4.1.1.10)."""
+        """Send QUIT, and close at the reply (RFC 5321 4.1.1.10)."""
         if self.alive:
-            self.exchange([b"QUIT\r\n"], lambda _replies, _fault: self.abort(), timeout=5.0)
+            self.user = None
+            self.exchange([b"QUIT\r\n"], timeout=_QUIT)
 
     # asyncio.Protocol
 
     def data_received(self, data: bytes) -> None:
         """Take replies: RFC 5321 4.2.1."""
-        got = self._got
-        if data == self._last.wire and self._wanted == 1 and not (got or self._buffer):
-            got.append(self._last)  # the same words again, as to one RCPT after another
-            self._took_replies(1)
+        same = data == self._last_reply.wire
+        if same and self._expected == 1 and not (self._replies or self._buffer):
+            self._replies.append(self._last_reply)  # as to one RCPT after another
+            self._received(1)
             return
         if self._buffer:
             data = self._buffer + data
@@ -224,38 +205,38 @@ class Connection(asyncio.Protocol):
                 if code == _CLOSING:
                     self._fail(f"upstream said {str(reply)[:200]}")
                     return
-                got.append(reply)
-                self._last = reply
+                self._replies.append(reply)
+                self._last_reply = reply
                 start = line
             end = data.find(b"\n", line)
         self._buffer = data[start:]
-        self._took_replies(len(got))
+        self._received(len(self._replies))
 
-    def _took_replies(self, number: int) -> None:
-        """Answer a complete exchange; what nobody asked for makes the connection useless.
+    def _received(self, number: int) -> None:
+        """Hand over a complete exchange; close a connection that sent more than was asked for.
 
-        A reply too many would be taken for the answer to the next command, and every one after it
-        for the answer to the next but one.
+        A surplus reply would be taken for the reply to the next command, and so on for every
+        command after it.
         """
-        wanted = self._wanted
-        if number == wanted and not self._buffer and self._done is not None:
-            self._patience = self._deadline = None
-            self.took = self._clock() - self._asked
-            self._tell(None)
-        elif number >= wanted or self._done is None:
+        expected = self._expected
+        if number == expected and not self._buffer and self.awaiting:
+            self._timeout = self._deadline = None
+            self.took = self._clock() - self._sent
+            self._hand_over(None)
+        elif number >= expected or not self.awaiting:
             self._fail("unasked reply")
         elif len(self._buffer) > _LONGEST_REPLY:
             self._fail("reply too long")
-        elif self._lines and number == wanted - len(self._lines):
-            self._deadline = self._clock() + (self._patience or 0.0)
-            self._outbox.write(self._transport, self._lines.pop())
+        elif self._unsent and number == expected - len(self._unsent):
+            self._deadline = self._clock() + (self._timeout or 0.0)
+            self._write_buffer.write(self._transport, self._unsent.pop())
 
     def eof_received(self) -> None:
         """Treat a half-closed connection as closed."""
         self._fail("upstream closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Tell the user."""
         self._fail(f"connection lost: {exc}" if exc else "upstream closed the connection")
 
     def pause_writing(self) -> None:
@@ -265,37 +246,34 @@ class Connection(asyncio.Protocol):
             self.user.upstream_paused()
 
     def resume_writing(self) -> None:
-        """Let the client go on."""
-        self._deadline = None if self._patience is None else self._clock() + self._patience
+        """Let the client send again."""
+        self._deadline = None if self._timeout is None else self._clock() + self._timeout
         if self.user is not None:
             self.user.upstream_resumed()
 
-    def _fail(self, text: str) -> None:
+    def _fail(self, fault: str) -> None:
         if not self.alive:
             return
         self.alive = False
         self._deadline = None
-        self._outbox.forget(self._transport)
+        self._write_buffer.discard(self._transport)
         self._transport.abort()
         if self._closed is not None:
             self._closed(self)
-        self._tell(Fault(text))
+        if self.awaiting:
+            self._hand_over(fault)
 
-    def _tell(self, fault: Fault | None) -> None:
-        done, self._done = self._done, None
-        got, self._got = self._got, []
-        if done is None:
+    def _hand_over(self, fault: str | None) -> None:
+        """Give the user the replies; without a user they are the reply to QUIT."""
+        self.awaiting = False
+        replies, self._replies = self._replies, []
+        user = self.user
+        if user is None:
+            self._fail("dropped")
             return
         try:
-            done(got, fault)
+            user.replied(replies, fault)
         except Exception:
             _logger.exception("Handling a reply of upstream %s failed", self.name)
-            user, self.user = self.user, None
             self.abort()
-            if user is not None:
-                user.upstream_crashed()
-
-
-def as_transport(transport: asyncio.BaseTransport) -> asyncio.Transport:
-    """Return `transport` as what `create_connection` and `start_tls` really give."""
-    return cast("asyncio.Transport", transport)
+            user.upstream_crashed()

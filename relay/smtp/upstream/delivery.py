@@ -1,35 +1,46 @@
 """The upstream's half of a transaction: one connection, MAIL, RCPTs, DATA, content, final reply.
 
-Knows connections and replies, no policy. MAIL goes out with the first RCPTs, so a message costs
-the upstream a round trip less than its client thinks. A ready connection that turns out dead
-before content began is replaced unseen: MAIL and the RCPTs accepted so far are said again. After
-content began nothing is repeated, since nobody can know what the upstream did with it.
+A delivery knows connections and replies, and no policy. What an exchange says and what its replies
+mean is decided in `phases`; this module acts on the outcome. MAIL goes out with the first RCPTs, so
+that a message costs the upstream one round trip less than the client. A pooled connection that
+turns out to be closed before content began is replaced without the client noticing: MAIL and the
+RCPTs accepted so far are sent again. After content began nothing is repeated, because nobody can
+know what the upstream did with it (RFC 1047).
 """
 
 from __future__ import annotations
 
-import logging
-from typing import TYPE_CHECKING, Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final, TypeAlias
 
-from relay.observe.events import UpstreamFault
-from relay.observe.events import UpstreamReply as Replied
-from relay.reply import INTERMEDIATE, REFUSED, TABLE
+from relay.observe.events import Stage, UpstreamFault
+from relay.observe.events import UpstreamReply as ReplyReceived
+from relay.reply import REFUSED, TABLE, AnyReply, Reply, UpstreamReply
+from relay.smtp.envelope import Mail, Rcpt
 from relay.smtp.upstream.connect import HandshakeError
-from relay.smtp.upstream.connection import Fault
-from relay.smtp.upstream.dialect import GO, enhanced, fits, mail_line, rcpt_line
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from relay.observe.events import Stage
-    from relay.reply import AnyReply, Reply, UpstreamReply
-    from relay.smtp.server.commands import Mail, Rcpt
-    from relay.smtp.upstream.connection import Connection
-    from relay.smtp.upstream.ports import Asked, Flow, Services
-
-_logger = logging.getLogger(__name__)
+from relay.smtp.upstream.connection import Connection, User
+from relay.smtp.upstream.phases import (
+    NEXT,
+    START_MAIL,
+    Answered,
+    Asked,
+    Event,
+    MailRefused,
+    Phase,
+    Unusable,
+    decide,
+    enhanced,
+    fits,
+    lines,
+)
+from relay.smtp.upstream.pool import Failover
 
 _DOT: Final = b".\r\n"
+
+
+Step: TypeAlias = Answered | Coroutine[Any, Any, Answered | None] | None
+"""What a call came to: an answer; None, if the connection's user will be told the replies; or a
+coroutine that has to wait for a connection first."""
 
 
 class Delivery:
@@ -37,325 +48,259 @@ class Delivery:
 
     __slots__ = (
         "_asked",
-        "_asks_data",
+        "_before",
         "_connection",
-        "_content",
-        "_done",
-        "_flow",
+        "_data",
+        "_ending",
         "_mail",
-        "_mail_accepted",
-        "_over",
+        "_phase",
+        "_pools",
+        "_provider",
         "_rcpts",
-        "_sent",
-        "_services",
-        "_with_data",
+        "_reply",
+        "_user",
         "accepted",
         "broken",
         "upstream",
     )
 
-    def __init__(self, mail: Mail, services: Services, flow: Flow) -> None:
-        """Connect to nothing yet."""
-        self.broken: Reply | None = None
-        self.upstream = ""
-        self._mail = mail
-        self._services = services
-        self._flow = flow
-        self._connection: Connection | None = None
-        self._mail_accepted = False
+    def __init__(self, mail: Mail, pools: Failover, user: User) -> None:
+        """`user` is told what arrives on the connection, and passes it to `replied`."""
         self.accepted: list[Rcpt] = []
-        """Recipients the upstream has taken."""
+        """Recipients that the upstream accepted."""
+        self.broken: Reply | None = None
+        """Why this delivery can go no further."""
+        self.upstream = ""
+        """`host:port` of the upstream in use."""
+        self._mail = mail
+        self._pools = pools
+        self._user = user
+        self._phase = Phase.NO_CONNECTION
+        self._connection: Connection | None = None
         self._rcpts: Sequence[Rcpt] = ()
-        self._with_data = False
-        self._asks_data = False
-        self._asked: Asked | None = None
-        self._content = False
-        self._over: AnyReply | None = None
-        self._sent: Callable[[AnyReply], None] | None = None
+        self._before: Sequence[AnyReply] = ()
+        self._data = False
+        self._provider = "other"
+        self._asked = Asked(mail=False, again=0, rcpts=0, data=False)
+        self._ending = False
+        self._reply: AnyReply | None = None
 
-    # MAIL, RCPT, DATA
+    def ask(self, rcpts: Sequence[Rcpt], provider: str, *, data: bool) -> Step:
+        """Send `rcpts`, and DATA after them if `data`.
 
-    def ask(self, rcpts: Sequence[Rcpt], asked: Asked, *, data: bool) -> None:
-        """Ask for `rcpts`, and for DATA behind them if `data`."""
+        `provider` is the mailbox provider of all recipients so far, or "other".
+        """
         self._rcpts = rcpts
-        self._with_data = data
-        self._asked = asked
+        self._data = data
+        self._provider = provider
         if self.broken is not None:
-            self._break(self.broken)
-        elif self._connection is not None or self._take():
-            self._send()
-        else:
-            self._services.spawn(self._connect())
+            return self._refuse_group(self.broken)
+        if self._connection is None:
+            return self._on_another()
+        return self._send()
 
-    def _take(self) -> bool:
-        connection = self._services.connections.take()
-        if connection is not None:
-            self._use(connection)
-        return connection is not None
+    def _on_another(self) -> Step:
+        """Send the group on an idle connection, or wait for one."""
+        connection = self._pools.take()
+        if connection is None:
+            return self._connect()
+        self._use(connection)
+        return self._send()
+
+    async def _connect(self) -> Answered | None:
+        try:
+            connection = await self._pools.acquire()
+        except HandshakeError as error:
+            return self._break(TABLE["UPSTREAM_UNREACHABLE"].because(str(error)))
+        if self._phase is Phase.ENDED:  # the client left in the meantime
+            self._pools.give_back(connection)
+            return None
+        self._use(connection)
+        step = self._send()
+        return await step if isinstance(step, Coroutine) else step
 
     def _use(self, connection: Connection) -> None:
         self._connection = connection
-        self._mail_accepted = False
+        self._move(Event.CONNECTION_TAKEN)
         self.upstream = connection.name
-        connection.user = self
+        connection.user = self._user
 
-    async def _connect(self) -> None:
-        try:
-            connection = await self._services.connections.acquire()
-        except HandshakeError as error:
-            self._break(TABLE["UPSTREAM_UNREACHABLE"].because(str(error)))
-            return
-        except Exception:
-            _logger.exception("Opening an upstream connection failed")
-            self._break(TABLE["OUR_FAULT"])
-            return
-        if self._asked is None:  # the client went away meanwhile
-            self._services.connections.give_back(connection)
-            return
-        self._use(connection)
-        self._send()
-
-    def _send(self) -> None:
-        """Send what is due in one write: MAIL, RCPTs to say again, RCPTs, DATA."""
-        connection = self._ready()
+    def _send(self) -> Step:
+        """Send what is due in one write: MAIL, RCPTs accepted before, new RCPTs, DATA."""
+        connection = self._held()
+        if not connection.alive:
+            self._leave()
+            return self._on_another()
         features = connection.features
-        lines = []
-        if not self._mail_accepted:
-            if self._mail.smtputf8 and not features.smtputf8:
-                self._release()
-                self._break(TABLE["NO_SMTPUTF8"])
-                return
-            lines = [mail_line(self._mail, features)]
-            lines += [rcpt_line(rcpt, features) for rcpt in self.accepted]
-        lines += [rcpt_line(rcpt, features) for rcpt in self._rcpts]
-        self._asks_data = self._with_data and (features.pipelining or not lines)
-        if self._asks_data:
-            lines.append(b"DATA\r\n")
-        connection.exchange(lines, self._answered)
+        mail = self._phase is Phase.CONNECTED
+        if mail and self._mail.smtputf8 and not features.smtputf8:
+            self._pools.give_back(self._leave())
+            return self._break(TABLE["NO_SMTPUTF8"])
+        again = self.accepted if mail else ()
+        alone = not mail and not self._rcpts
+        self._asked = Asked(
+            mail=mail,
+            again=len(again),
+            rcpts=len(self._rcpts),
+            data=self._data and (features.pipelining or alone),
+        )
+        rcpts = [*again, *self._rcpts] if again else self._rcpts
+        connection.exchange(lines(self._asked, self._mail, rcpts, features))
+        return None
 
-    def _stage(self, place: int) -> Stage:
-        """Return which command of the group under way stands at `place`."""
-        before = 0 if self._mail_accepted else 1 + len(self.accepted)
-        if place == 0 and before:
-            return "mail"
-        return "rcpt" if place < before + len(self._rcpts) else "data"
+    def replied(self, replies: list[UpstreamReply], fault: str | None) -> Step:
+        """Take the replies to the exchange, or those that came before a fault."""
+        if self._phase is Phase.CONTENT:
+            return self._final(replies, fault)
+        connection = self._held()
+        if fault is not None and connection.reused:
+            self._leave()
+            return self._on_another()
+        if fault is None:
+            self._pools.metrics.reply_waited(self._asked.stage(len(replies) - 1), connection.took)
+            connection.reused = True  # it may be closed while the client takes its time
+        outcome = decide(self._asked, replies, fault)
+        if isinstance(outcome, Unusable):
+            return self._lose(outcome.stage, outcome.text)
+        if self._asked.mail:
+            self._report("mail", replies[0])
+        if isinstance(outcome, MailRefused):
+            return self._mail_refused(outcome)
+        return self._accept(outcome, replies[-1])
 
-    def _answered(self, got: list[UpstreamReply], fault: Fault | None) -> None:
-        connection = self._ready()
-        if fault is not None:
-            if connection.reused:
-                self._replace()
-            else:
-                self._lost(self._stage(len(got)), fault.text)
-            return
-        self._services.waited(self._stage(len(got) - 1), connection.took)
-        connection.reused = True  # from here on it may have died while it waited for the client
-        data = got.pop() if self._asks_data else None
-        if self._nonsense(got, data) or not (self._mail_accepted or self._begun(got, data)):
-            return
-        for place, reply in enumerate(got):
+    def _accept(self, outcome: Answered, last: UpstreamReply) -> Step:
+        """Note which recipients are accepted; finish the group if it ends with DATA."""
+        if self._asked.mail:
+            self._move(Event.MAIL_ACCEPTED)
+        for rcpt, reply in zip(self._rcpts, outcome.rcpts, strict=True):
             if reply.code < REFUSED:
-                self.accepted.append(self._rcpts[place])
-        if self._with_data:
-            self._settle(got, data)
-        else:
-            self._tell(got, None, ready=False)
+                self.accepted.append(rcpt)
+        if not self._data:
+            return outcome
+        return self._settle(self._before or outcome.rcpts, last if self._asked.data else None)
 
-    def _nonsense(self, got: list[UpstreamReply], data: UpstreamReply | None) -> bool:
-        """Give up on an upstream whose reply is none that the command can have."""
-        if data is not None and not fits("data", data.code):
-            self._lost("data", f"unexpected reply {data.code}")
-            return True
-        for place, reply in enumerate(got):
-            if INTERMEDIATE <= reply.code < REFUSED:
-                self._lost(self._stage(place), f"unexpected reply {reply.code}")
-                return True
-        return False
-
-    def _begun(self, got: list[UpstreamReply], data: UpstreamReply | None) -> bool:
-        """Take the replies to MAIL and to RCPTs said again; false if that ended the group."""
-        mail, again = got[0], 1 + len(self.accepted)
-        self._services.events.emit(Replied("mail", mail.code, "other", enhanced(mail)))
-        if mail.code >= REFUSED:
-            self._mail_refused(mail, data)
-            return False
-        if any(reply.code >= REFUSED for reply in got[1:again]):
-            self._lost("rcpt", "a recipient accepted before is refused now")
-            return False
-        del got[:again]
-        self._mail_accepted = True
-        return True
-
-    def _settle(self, replies: Sequence[AnyReply], data: UpstreamReply | None) -> None:
-        """Finish a group that ends with DATA, and whose MAIL stands."""
+    def _settle(self, rcpts: Sequence[AnyReply], data: UpstreamReply | None) -> Step:
+        """Finish a group that ends with DATA, whose MAIL was accepted."""
         if data is not None:
-            self._services.events.emit(Replied("data", data.code, "other", enhanced(data)))
+            self._report("data", data)
         if not self.accepted:
-            if data is not None and data.code == GO:
-                self._lone_dot()
-            self._tell(replies, TABLE["NO_VALID_RECIPIENTS"], ready=False)
-        elif data is None:  # no PIPELINING: DATA goes out once a recipient stands
-            self._rest_with_data(replies)
-        elif data.code == GO:
-            self._content = True
-            self._ready().send_content(self._final)
-            self._tell(replies, TABLE["START_MAIL"], ready=True)
-        else:
-            self._tell(replies, data, ready=False)
+            if data is not None and data.code == START_MAIL:
+                self._pools.end_empty_message(self._leave())
+            return Answered(rcpts, TABLE["NO_VALID_RECIPIENTS"])
+        if data is None:  # without PIPELINING, DATA is sent once a recipient is accepted
+            self._before, self._rcpts = rcpts, ()
+            return self._send()
+        if data.code != START_MAIL:
+            return Answered(rcpts, data)
+        self._move(Event.CONTENT_BEGUN)
+        self._held().begin_content()
+        return Answered(rcpts, TABLE["START_MAIL"], content_may_follow=True)
 
-    def _rest_with_data(self, replies: Sequence[AnyReply]) -> None:
-        asked = self._asked
-        assert asked is not None  # noqa: S101
-
-        def then(_none: Sequence[AnyReply], data: AnyReply | None, *, ready: bool) -> None:
-            asked(replies, data, ready=ready)
-
-        self._rcpts = ()
-        self._asked = then
-        self._send()
-
-    def _mail_refused(self, mail: UpstreamReply, data: UpstreamReply | None) -> None:
-        """Give every RCPT the reply that MAIL got: the client's MAIL was answered long ago."""
-        if self.accepted:
-            self._lost("mail", f"refused when said again: {mail}")
-            return
-        if data is not None and data.code == GO:
-            self._lone_dot()
-        replies: list[AnyReply] = [mail] * len(self._rcpts)
-        answer = TABLE["NO_VALID_RECIPIENTS"] if self._with_data else None
-        self._tell(replies, answer, ready=False)
-
-    def _lone_dot(self) -> None:
-        """End an empty message that the upstream let begin without recipients (RFC 2920 3.1)."""
-        connection = self._ready()
-        self._connection = None
-        self._mail_accepted = False
-
-        def ended(_got: list[UpstreamReply], fault: Fault | None) -> None:
-            if fault is None:
-                self._services.connections.give_back(connection)
-
-        connection.exchange([_DOT], ended)
-
-    def _replace(self) -> None:
-        """Say it all again on another connection."""
-        self._connection = None
-        if self._take():
-            self._send()
-        else:
-            self._services.spawn(self._connect())
-
-    def _lost(self, stage: Stage, text: str) -> None:
-        self._services.events.emit(UpstreamFault(stage, self.upstream, text))
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.abort()
-        self._break(TABLE["UPSTREAM_LOST"].because(f"at {stage}: {text}"))
-
-    def _break(self, reply: Reply) -> None:
-        """Answer this group, and what may follow it, with `reply`."""
-        self.broken = reply
-        if self._asked is not None:
-            data = reply if self._with_data else None
-            self._tell([reply] * len(self._rcpts), data, ready=False)
-
-    def _tell(self, said: Sequence[AnyReply], data: AnyReply | None, *, ready: bool) -> None:
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            asked(said, data, ready=ready)
+    def _mail_refused(self, outcome: MailRefused) -> Answered:
+        """Answer every RCPT with the reply to MAIL: the client's own MAIL was answered before."""
+        if outcome.data is not None and outcome.data.code == START_MAIL:
+            self._pools.end_empty_message(self._leave())
+        data = TABLE["NO_VALID_RECIPIENTS"] if self._data else None
+        return Answered([outcome.reply] * len(self._rcpts), data)
 
     # Content
 
     def content(self, octets: bytes) -> None:
-        """Send content on as it comes; nothing more once the upstream has made up its mind."""
-        if self._over is None and self._connection is not None:
+        """Send content as it comes; nothing more once the upstream has replied finally."""
+        if self._connection is not None:
             self._connection.write(octets)
 
-    def end(self, octets: bytes, sent: Callable[[AnyReply], None]) -> None:
-        """Send the last content and the final dot; `sent` gets the final reply."""
-        if self._over is not None:
-            self._content = False
-            sent(self._over)
-            return
-        self._sent = sent
-        self._ready().finish(octets + _DOT)
+    def end(self, octets: bytes) -> Answered | None:
+        """Send the last content and the final dot; return a final reply that came before it."""
+        if self._reply is not None:
+            return Answered((), self._reply)
+        self._ending = True
+        self._held().end_content(octets + _DOT)
+        return None
 
-    def _final(self, got: list[UpstreamReply], fault: Fault | None) -> None:
+    def _final(self, replies: Sequence[UpstreamReply], fault: str | None) -> Answered | None:
         """Take the final reply, or what came in its place."""
-        stage: Stage = "body" if self._sent is None else "final"
-        connection = self._ready()
+        stage: Stage = "final" if self._ending else "body"
+        connection = self._held()
         reply: AnyReply
-        if fault is None and fits(stage, got[0].code):
-            reply = got[0]
-            self._services.waited(stage, connection.took)
-            self._services.events.emit(Replied(stage, reply.code, "other", enhanced(reply)))
+        if fault is None and fits(stage, replies[0].code):
+            reply = replies[0]
+            self._pools.metrics.reply_waited(stage, connection.took)
+            self._report(stage, reply)
         else:
-            text = fault.text if fault is not None else f"unexpected reply {got[0].code}"
-            self._services.events.emit(UpstreamFault(stage, self.upstream, text))
-            reply = TABLE["UPSTREAM_LOST"].because(f"at {stage}: {text}")
-            connection.abort()
-        self._over = reply
-        if self._sent is None:  # too early: the connection holds half a message
-            connection.abort()
-            self._connection = None
-            self._flow.resume()
-            return
-        self._content = False
+            fault = fault or f"unexpected reply {replies[0].code}"
+            reply = self._give_up(connection, stage, fault)
+        self._reply = reply
         self._connection = None
-        self._services.connections.give_back(connection)
-        self._sent(reply)
+        self._move(Event.ENDED)
+        if not self._ending:  # half a message was sent
+            connection.abort()
+            return None
+        self._pools.give_back(connection)
+        return Answered((), reply)
 
     # Ends
 
     def abandon(self) -> None:
-        """Give up: RSET where that is enough, a closed connection where content has begun."""
-        self._asked = None
-        self._sent = None
-        connection = self._connection
+        """Give up: with RSET where that is enough, else by closing the connection."""
+        connection, self._connection = self._connection, None
+        phase = self._phase
+        self._move(Event.ENDED)
         if connection is None:
             return
-        self._connection = None
-        if self._content or connection.waiting:
+        if phase is Phase.CONTENT or connection.awaiting:
             connection.abort()
-            return
-        self._connection = connection
-        self._release()
+        elif phase is Phase.MAIL:
+            self._pools.reset(connection)
+        else:
+            self._pools.give_back(connection)
 
-    def _release(self) -> None:
-        connection, self._connection = self._ready(), None
-        if not self._mail_accepted:
-            self._services.connections.give_back(connection)
-            return
-        self._mail_accepted = False
+    def crash(self) -> Answered:
+        """Answer whoever waits after a defect of presend: 451, with no detail."""
+        self._connection = None
+        self._reply = TABLE["OUR_FAULT"]
+        return self._break(TABLE["OUR_FAULT"])
 
-        def reset(got: list[UpstreamReply], fault: Fault | None) -> None:
-            if fault is None and got[0].code < INTERMEDIATE:
-                self._services.connections.give_back(connection)
-            else:
-                connection.abort()
+    def _lose(self, stage: Stage, text: str) -> Answered:
+        connection = self._leave()
+        return self._break(self._give_up(connection, stage, text))
 
-        connection.exchange([b"RSET\r\n"], reset)
+    def _give_up(self, connection: Connection, stage: Stage, text: str) -> Reply:
+        """Close a connection that failed; return the reply that tells the client so."""
+        self._pools.events.emit(UpstreamFault(stage=stage, upstream=self.upstream, error=text))
+        connection.abort()
+        return TABLE["UPSTREAM_LOST"].because(f"at {stage}: {text}")
 
-    def _ready(self) -> Connection:
-        assert self._connection is not None  # noqa: S101 - callers have one
+    def _break(self, reply: Reply) -> Answered:
+        """Answer this group, and every later one, with `reply`."""
+        self.broken = reply
+        self._move(Event.FAILED)
+        return self._refuse_group(reply)
+
+    def _refuse_group(self, reply: Reply) -> Answered:
+        rcpts = self._before or [reply] * len(self._rcpts)
+        return Answered(rcpts, reply if self._data else None)
+
+    def _leave(self) -> Connection:
+        """Let go of the connection."""
+        connection, self._connection = self._held(), None
+        connection.user = None
+        self._move(Event.CONNECTION_LEFT)
+        return connection
+
+    def _held(self) -> Connection:
+        assert self._connection is not None  # noqa: S101 - the phase says that one is held
         return self._connection
 
-    # upstream.User
+    def _move(self, event: Event) -> None:
+        self._phase = NEXT[self._phase, event]
 
-    def upstream_paused(self) -> None:
-        """Hold the client back."""
-        self._flow.pause()
-
-    def upstream_resumed(self) -> None:
-        """Let the client go on."""
-        self._flow.resume()
-
-    def upstream_crashed(self) -> None:
-        """Answer whoever waits after a fault of our own: 451, with no detail."""
-        reply = TABLE["OUR_FAULT"]
-        self._connection = None
-        sent, self._sent = self._sent, None
-        self._over = reply
-        self._break(reply)
-        if sent is not None:
-            sent(reply)
+    def _report(self, stage: Stage, reply: UpstreamReply) -> None:
+        self._pools.events.emit(
+            ReplyReceived(
+                stage=stage,
+                code=reply.code,
+                provider=self._provider,
+                enhanced=enhanced(reply),
+            )
+        )

@@ -1,7 +1,7 @@
-"""Connections kept ready: one bounded pool an upstream, ordered failover across upstreams.
+"""Pools of upstream connections: one bounded pool for each upstream, with ordered failover.
 
-A transaction takes a ready connection without waiting, or opens one, or waits its turn. What comes
-back clean is kept; what has carried enough messages, or is too old, says QUIT.
+A transaction takes an idle connection without waiting, or opens one, or waits until one is given
+back. A connection that has carried enough messages, or is too old, is closed with QUIT.
 """
 
 from __future__ import annotations
@@ -9,29 +9,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
+from relay.observe.events import Sink, UpstreamFault
+from relay.observe.events import UpstreamReply as ReplyReceived
+from relay.observe.metrics import Metrics
+from relay.reply import INTERMEDIATE, UpstreamReply
+from relay.settings import groups
 from relay.smtp.upstream.connect import HandshakeError
+from relay.smtp.upstream.connection import Connection
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from relay.smtp.upstream.connection import Connection
-
-
-class PoolLimits(NamedTuple):
-    """Bounds of one upstream's pool; times in seconds."""
-
-    connections: int
-    idle: float
-    messages: int
-    age: float
-    wait: float
-    backoff: float
+_RSET: Final = b"RSET\r\n"
+_LONE_DOT: Final = b".\r\n"
+_ANY: Final = 1000  # above every reply code
 
 
 class Opener(Protocol):
-    """What opens a connection: `connect.Connector`, and fakes in tests."""
+    """Opens connections: `connect.Connector`, and the in-process upstream of the tests."""
 
     @property
     def name(self) -> str:
@@ -41,19 +36,6 @@ class Opener(Protocol):
         """Return a ready connection, or raise HandshakeError."""
 
 
-class PoolObserver(Protocol):
-    """Who is told of handshakes and waits, for metrics and the log."""
-
-    def handshake(self, upstream: str, error: HandshakeError | None) -> None:
-        """A handshake ended: `error` says how, None that it went well."""
-
-    def reused(self) -> None:
-        """A transaction found a ready connection: a handshake saved."""
-
-    def waited(self, seconds: float) -> None:
-        """A transaction waited `seconds` for a connection."""
-
-
 class Pool:
     """The connections to one upstream."""
 
@@ -61,10 +43,11 @@ class Pool:
         "_backoff",
         "_clock",
         "_emptied",
+        "_events",
         "_idle",
         "_limits",
         "_live",
-        "_observer",
+        "_metrics",
         "_opener",
         "_waiting",
         "connecting",
@@ -75,17 +58,20 @@ class Pool:
     def __init__(
         self,
         opener: Opener,
-        limits: PoolLimits,
-        observer: PoolObserver,
+        limits: groups.Pool,
+        *,
+        metrics: Metrics,
+        events: Sink,
         clock: Callable[[], float],
     ) -> None:
-        """Open nothing yet."""
+        """Open nothing yet; `clock` gives monotonic seconds."""
         self.name = opener.name
         self.not_before = 0.0
         self.connecting = 0
         self._opener = opener
         self._limits = limits
-        self._observer = observer
+        self._metrics = metrics
+        self._events = events
         self._clock = clock
         self._backoff = 0.0
         self._emptied = asyncio.Event()
@@ -95,12 +81,12 @@ class Pool:
 
     @property
     def idle(self) -> int:
-        """Connections ready for a transaction."""
+        """Connections that are ready for a transaction."""
         return len(self._idle)
 
     @property
     def busy(self) -> int:
-        """Connections that carry a transaction, or say QUIT."""
+        """Connections that carry a transaction, or wait for the reply to RSET or QUIT."""
         return len(self._live) - len(self._idle)
 
     def take(self) -> Connection | None:
@@ -109,7 +95,7 @@ class Pool:
             return None
         connection = self._idle.pop()
         connection.reused = True
-        self._observer.reused()
+        self._metrics.reused()
         return connection
 
     async def acquire(self) -> Connection:
@@ -136,19 +122,19 @@ class Pool:
                 raise HandshakeError("connect", text) from None
             raise
         finally:
-            self._observer.waited(self._clock() - began)
+            self._metrics.pool_waited(self._clock() - began)
         if given is None:
             return await self._open()
         given.reused = True
-        self._observer.reused()
+        self._metrics.reused()
         return given
 
-    def holds(self, connection: Connection) -> bool:
-        """Whether `connection` is one of this pool's."""
+    def owns(self, connection: Connection) -> bool:
+        """Whether `connection` was opened by this pool."""
         return connection in self._live
 
     def give_back(self, connection: Connection) -> None:
-        """Take a connection back in a clean state, and count the message it carried."""
+        """Take back a connection on which no transaction is open, and count its message."""
         connection.user = None
         if not connection.alive:
             return
@@ -169,14 +155,14 @@ class Pool:
         self._idle.append(connection)
 
     def tick(self, now: float) -> None:
-        """Close what idles too long, and give up on overdue answers."""
+        """Close connections that were idle for too long, and give up on overdue replies."""
         for connection in tuple(self._live):
             connection.tick(now)
         while self._idle and now - self._idle[0].since >= self._limits.idle:
             self._idle.pop(0).quit()
 
     async def close(self) -> None:
-        """Say QUIT on every ready connection, and wait until all are closed."""
+        """Send QUIT on every idle connection, and wait until all connections are closed."""
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.quit()
@@ -185,7 +171,7 @@ class Pool:
             await self._emptied.wait()
 
     def drop_all(self) -> None:
-        """Close everything at once."""
+        """Close every connection at once."""
         for connection in tuple(self._live):
             connection.abort()
 
@@ -194,7 +180,7 @@ class Pool:
         return self._limits.connections - len(self._live) - self.connecting
 
     async def _open(self) -> Connection:
-        """Open a connection; its place has been counted under `connecting` already."""
+        """Open a connection that `connecting` counts already."""
         try:
             connection = await self._opener.open()
         except BaseException as error:
@@ -203,14 +189,22 @@ class Pool:
             if isinstance(error, HandshakeError):
                 self._backoff = min(max(1.0, self._backoff * 2), self._limits.backoff)
                 self.not_before = self._clock() + self._backoff
-                self._observer.handshake(self.name, error)
+                self._report(error)
             raise
         self.connecting -= 1
         self._live.add(connection)
         connection.on_close(self._closed)
         self._backoff = self.not_before = 0.0
-        self._observer.handshake(self.name, None)
+        self._metrics.handshake(ok=True)
         return connection
+
+    def _report(self, error: HandshakeError) -> None:
+        self._metrics.handshake(ok=False)
+        self._events.emit(
+            UpstreamFault(error.stage, self.name, error.text, certificate=error.certificate)
+        )
+        if error.code:
+            self._events.emit(ReplyReceived(error.stage, error.code, "other"))
 
     def _closed(self, connection: Connection) -> None:
         self._live.discard(connection)
@@ -221,7 +215,7 @@ class Pool:
         self._wake()
 
     def _wake(self) -> None:
-        """Let the first in the queue open a connection of its own, where there is room."""
+        """Let the first waiter open a connection of its own, where the limit allows it."""
         while self._waiting and self._room > 0:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -229,7 +223,7 @@ class Pool:
                 turn.set_result(None)
 
     def _pass_on(self, turn: asyncio.Future[Connection | None]) -> None:
-        """Give what a cancelled waiter was handed at the last moment to the next."""
+        """Hand on what a waiter was given in the moment in which it was cancelled."""
         if turn in self._waiting:
             self._waiting.remove(turn)
         elif turn.done() and not turn.cancelled():
@@ -242,18 +236,50 @@ class Pool:
                 self.give_back(given)
 
 
-class Upstreams:
-    """Every upstream, in order of preference."""
+class _Cleaning:
+    """The user of a connection while a last command makes it fit for another transaction."""
 
-    __slots__ = ("_clock", "pools")
+    __slots__ = ("_below", "_connection", "_pools")
 
-    def __init__(self, pools: Sequence[Pool], clock: Callable[[], float]) -> None:
-        """`pools` come in order of preference."""
+    def __init__(self, pools: Failover, connection: Connection, below: int) -> None:
+        """A reply code under `below` means that the connection is clean."""
+        self._pools = pools
+        self._connection = connection
+        self._below = below
+
+    def replied(self, replies: list[UpstreamReply], fault: str | None) -> None:
+        """Give the connection back, or close it."""
+        if fault is None and replies[0].code < self._below:
+            self._pools.give_back(self._connection)
+        else:
+            self._connection.abort()
+
+    def upstream_paused(self) -> None:
+        """Do nothing: no content is sent."""
+
+    def upstream_resumed(self) -> None:
+        """Do nothing."""
+
+    def upstream_crashed(self) -> None:
+        """Do nothing: the connection is closed."""
+
+
+class Failover:
+    """The pools of all upstreams, in order of preference, and what their deliveries report to."""
+
+    __slots__ = ("_clock", "events", "metrics", "pools")
+
+    def __init__(
+        self, pools: Sequence[Pool], *, metrics: Metrics, events: Sink, clock: Callable[[], float]
+    ) -> None:
+        """`pools` come in order of preference; `clock` gives monotonic seconds."""
         self.pools = tuple(pools)
+        self.metrics = metrics
+        self.events = events
         self._clock = clock
 
     def take(self) -> Connection | None:
-        """Return a ready connection to the preferred upstream that is not in back-off, or None."""
+        """Return an idle connection to the preferred upstream that is not in back-off, or None."""
         now = self._clock()
         for pool in self.pools:
             if pool.not_before <= now:
@@ -263,8 +289,8 @@ class Upstreams:
     async def acquire(self) -> Connection:
         """Return a connection to the first upstream that gives one.
 
-        An upstream in back-off is asked last, not never: with all of them down the newest answer
-        counts. Raises the last HandshakeError.
+        An upstream in back-off is asked last rather than never: with all of them down the newest
+        failure is the one reported. Raises the last HandshakeError.
         """
         now = self._clock()
         last: HandshakeError | None = None
@@ -277,18 +303,29 @@ class Upstreams:
         raise last
 
     def give_back(self, connection: Connection) -> None:
-        """Take a connection back in a clean state."""
+        """Take back a connection on which no transaction is open."""
         for pool in self.pools:
-            if pool.holds(connection):
+            if pool.owns(connection):
                 pool.give_back(connection)
 
+    def reset(self, connection: Connection) -> None:
+        """End an open transaction with RSET, then take the connection back."""
+        if connection.alive:
+            connection.user = _Cleaning(self, connection, INTERMEDIATE)
+            connection.exchange([_RSET])
+
+    def end_empty_message(self, connection: Connection) -> None:
+        """Send the final dot after a 354 without recipients (RFC 2920 3.1), then take it back."""
+        connection.user = _Cleaning(self, connection, _ANY)
+        connection.exchange([_LONE_DOT])
+
     def tick(self, now: float) -> None:
-        """Pass the time on to every pool."""
+        """Tell every pool the time."""
         for pool in self.pools:
             pool.tick(now)
 
     async def close(self, grace: float) -> None:
-        """Say QUIT everywhere; what has not closed after `grace` seconds is dropped."""
+        """Send QUIT everywhere; what has not closed after `grace` seconds is aborted."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await asyncio.gather(*(pool.close() for pool in self.pools))

@@ -1,0 +1,162 @@
+"""The SMTP server: what all connections share, who may connect, and how they are drained."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import ssl
+import time
+from collections.abc import Callable, Coroutine
+from typing import TypeAlias
+
+from relay import reply as replies
+from relay.observe.metrics import Metrics
+from relay.reply import TABLE, Reply
+from relay.settings.groups import Limits
+from relay.smtp.server.auth import MECHANISMS, Credentials
+from relay.smtp.server.connection import Connection
+from relay.smtp.server.content import Received
+from relay.smtp.transaction import Backend
+from relay.smtp.write_buffer import WriteBuffer
+from validators.pipeline import Pipeline
+
+Spawn: TypeAlias = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
+"""Starts a task that its owner cancels at the latest when the process ends."""
+
+
+class Server:
+    """Limits and offers of the SMTP server, and its open connections."""
+
+    __slots__ = (
+        "_draining",
+        "_emptied",
+        "_ids",
+        "_metrics",
+        "_permits",
+        "_prefix",
+        "backend",
+        "banner",
+        "clock",
+        "connections",
+        "credentials",
+        "hostname",
+        "limits",
+        "received",
+        "sender_pipeline",
+        "spawn",
+        "tls",
+        "tls_required",
+        "write_buffer",
+    )
+
+    def __init__(  # noqa: PLR0913 - the composition root names each
+        self,
+        *,
+        hostname: str,
+        limits: Limits,
+        backend: Backend,
+        sender_pipeline: Pipeline,
+        permits: Callable[[str], bool],
+        metrics: Metrics,
+        write_buffer: WriteBuffer,
+        spawn: Spawn,
+        tls: ssl.SSLContext | None = None,
+        tls_required: bool = False,
+        credentials: Credentials | None = None,
+    ) -> None:
+        """`permits` tells whether a client at an IP address may connect."""
+        self.hostname = hostname
+        self.limits = limits
+        self.backend = backend
+        self.sender_pipeline = sender_pipeline
+        self.write_buffer = write_buffer
+        self.spawn = spawn
+        self.clock = backend.clock
+        self.tls = tls
+        self.tls_required = tls_required
+        self.credentials = credentials
+        self.received = Received(hostname, time.time)
+        self.banner = replies.banner(hostname)
+        self.connections: set[Connection] = set()
+        self._permits = permits
+        self._metrics = metrics
+        self._draining = False
+        self._emptied = asyncio.Event()
+        self._prefix = secrets.token_hex(4)
+        self._ids = itertools.count(1)
+
+    def connected(self) -> Connection:
+        """Return the protocol of a new connection: asyncio's protocol factory."""
+        return Connection(self)
+
+    def admit(self, connection: Connection) -> Reply | None:
+        """Count a connection in, or return what to say instead of the banner."""
+        if not self._permits(connection.peer):
+            self._metrics.session_refused("client")
+            return TABLE["CLIENT_REFUSED"]
+        if self._draining:
+            self._metrics.session_refused("draining")
+            return TABLE["DRAINING"]
+        if len(self.connections) >= self.limits.connections:
+            self._metrics.session_refused("connections")
+            return TABLE["TOO_MANY_CONNECTIONS"]
+        self.connections.add(connection)
+        return None
+
+    def remove(self, connection: Connection) -> None:
+        """Count a connection out, whether or not it was admitted."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._emptied.set()
+
+    def next_id(self) -> str:
+        """Return a new message id; the prefix differs between processes."""
+        return f"{self._prefix}{next(self._ids):x}"
+
+    def offers_auth(self, connection: Connection) -> bool:
+        """Whether AUTH may be used: never where a password would cross a network in clear."""
+        return self.credentials is not None and (connection.tls or connection.loopback)
+
+    def ehlo(self, connection: Connection) -> bytes:
+        """Return the reply to EHLO."""
+        keywords = [
+            "PIPELINING",
+            f"SIZE {self.limits.message_size}",
+            "8BITMIME",
+            "SMTPUTF8",
+            "DSN",
+            "ENHANCEDSTATUSCODES",
+            f"LIMITS RCPTMAX={self.limits.recipients}",
+            "CHUNKING",
+        ]
+        if self.tls is not None and not connection.tls:
+            keywords.append("STARTTLS")
+        if self.offers_auth(connection):
+            keywords.append("AUTH " + " ".join(MECHANISMS))
+        return replies.ehlo(self.hostname, keywords)
+
+    def tick(self, now: float) -> None:
+        """Close connections that have been idle too long."""
+        for connection in tuple(self.connections):
+            connection.tick(now)
+
+    async def drain(self, grace: float) -> int:
+        """Let open transactions end within `grace` seconds, then close every connection.
+
+        Return the number of transactions that were cut. The caller has stopped listening.
+        """
+        self._draining = True
+        for connection in tuple(self.connections):
+            connection.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self.connections:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+        left = tuple(self.connections)
+        cut = sum(connection.in_transaction for connection in left)
+        for connection in left:
+            connection.abort()
+        return cut
