@@ -18,7 +18,7 @@ from relay.smtp.upstream.pool import Pool, PoolLimits, PoolObserver, Upstreams
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from relay.settings import Settings
+    from relay.settings import ServeSettings
     from relay.settings.endpoints import Upstream
     from relay.smtp.server.doorman import Doorman
     from relay.smtp.server.rules import JudgeSender
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def pools(
-    settings: Settings,
+    settings: ServeSettings,
     upstreams: Sequence[Upstream],
     observer: PoolObserver,
     clock: Callable[[], float],
@@ -60,7 +60,7 @@ def pools(
 
 
 def rules(
-    settings: Settings,
+    settings: ServeSettings,
     services: Services,
     doorman: Doorman,
     judge_sender: JudgeSender,
@@ -93,7 +93,7 @@ def rules(
     )
 
 
-def _server_context(settings: Settings) -> ssl.SSLContext | None:
+def _server_context(settings: ServeSettings) -> ssl.SSLContext | None:
     tls = settings.tls
     if tls.cert_file is None or tls.key_file is None:
         return None
@@ -108,7 +108,7 @@ def _server_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _upstream_context(settings: Settings) -> ssl.SSLContext:
+def _upstream_context(settings: ServeSettings) -> ssl.SSLContext:
     tls = settings.upstream_tls
     ca_file = str(tls.ca_file) if tls.ca_file is not None else None
     try:
