@@ -1,4 +1,4 @@
-"""The command line: `presend serve | check | suppress | config`.
+"""The command line: the table of commands, the parser, and the exit codes.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 a gate that says hold; 130 interrupted.
 Modules that take time to import are imported by the command that needs them.
@@ -11,31 +11,47 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NoReturn
-
-if TYPE_CHECKING:
-    from relay.settings import Settings
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple, NoReturn
 
 DONE: Final = 0
 FAILED: Final = 1
 WRONG: Final = 2
 INTERRUPTED: Final = 130
 
-_COMMANDS: Final = {
-    "serve": "relay mail: SMTP towards the application, HTTP for operators",
-    "check": "judge a list of addresses without sending anything",
-    "suppress": "look into the suppression list, and change it",
-    "config": "show the effective settings and where each comes from",
+
+class Command(NamedTuple):
+    """A row of the table: the module relay/commands/<name>.py implements the command."""
+
+    name: str
+    group: str
+    purpose: str
+
+
+GROUPS: Final = {
+    "run": "run presend",
+    "judge": "judge recipients",
+    "keep": "maintain the stored data",
+    "learn": "learn from delivery results",
+    "guard": "guard the sending reputation",
 }
+"""Headings of `presend --help`, in order; a group without commands is left out."""
+
+COMMANDS: Final = (
+    Command("serve", "run", "relay mail: SMTP towards the application, HTTP for operators"),
+    Command("check", "judge", "judge a list of addresses without sending anything"),
+    Command("suppress", "keep", "look into the suppression list, and change it"),
+    Command("config", "run", "show the effective settings and where each comes from"),
+)
+
 _NO_CHOICE = re.compile(r"invalid choice: '(?P<given>[^']*)' \(choose from (?P<known>[^)]*)\)")
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that names the word that was probably meant."""
+    """A parser that suggests the known word closest to a wrong one."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and end with the exit code of wrong usage."""
+        """Print the usage and what is wrong with the arguments, and exit."""
         wrong = _NO_CHOICE.search(message)
         if wrong:
             known = [name.strip(" '") for name in wrong["known"].split(",")]
@@ -57,65 +73,66 @@ class _Version(argparse.Action):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
-    args = _parser(words).parse_args(words)
+    args = parser_for(words).parse_args(words)
     try:
         code = _run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough (`presend suppress list | head`). What Python still holds
-        # must go somewhere when it flushes at exit.
+        # The reader has ended (`presend suppress list | head`). Python flushes what is still
+        # buffered at exit, which would fail again.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     return code
 
 
-def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Make the parser; only the command that is called gets its arguments."""
+def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Make the parser for these arguments; only the command that they call gets its own."""
     parser = Parser(
         prog="presend",
-        description="Judge every recipient of a campaign, and relay what is good.",
-        epilog="Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 a gate that says hold.",
+        usage="%(prog)s [-h] [--version] COMMAND ...",
+        description="Judge every recipient of a campaign, and relay mail to the good ones.",
+        epilog="\n".join(_overview()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", nargs=0, action=_Version, help="show the version and exit")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        prog="presend",
+        dest="command",
+        required=True,
+        metavar="COMMAND",
+        help=argparse.SUPPRESS,  # argparse cannot list them in groups: the epilog does
+    )
     called = next((word for word in words if not word.startswith("-")), None)
-    for name, purpose in _COMMANDS.items():
-        command = commands.add_parser(
-            name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
-        )
-        if name != called:
-            continue
-        if name == "serve":
-            command.add_argument(
-                "--dev",
-                action="store_true",
-                help="need no settings: listen on 127.0.0.1:2525, keep the mail in a Maildir",
-            )
-        else:
+    for name, _, purpose in COMMANDS:
+        command = commands.add_parser(name, description=f"{purpose[0].upper()}{purpose[1:]}.")
+        if name == called:
             importlib.import_module(f"relay.commands.{name}").add_arguments(command)
     return parser
 
 
+def _overview() -> Iterator[str]:
+    """Yield the lines of help that list the commands in their groups, and the exit codes."""
+    width = max(len(command.name) for command in COMMANDS)
+    for group, heading in GROUPS.items():
+        members = [command for command in COMMANDS if command.group == group]
+        if members:
+            yield f"{heading}:"
+            yield from (f"  {command.name:{width}}  {command.purpose}" for command in members)
+            yield ""
+    yield "Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 a gate that says hold."
+
+
 def _run(args: argparse.Namespace) -> int:
-    """Load the settings and run the command; a user's mistake becomes a sentence and a code."""
-    from relay.settings import SettingsError, dev_settings, load_settings
+    """Run the command; errors that the user can mend become a message and an exit code."""
+    from relay.settings import SettingsError
     from relay.stores import StoreError
     from validators.suppression import StoreUnavailable
 
     try:
-        if args.command == "serve":
-            settings = dev_settings() if args.dev else load_settings(need_upstream=True)
-            return _serve(settings, dev=args.dev)
-        if args.command == "config":
-            from relay.commands import config
-
-            return config.run(args)
-        settings = load_settings(need_upstream=False)
-        command = importlib.import_module(f"relay.commands.{args.command}")
-        return int(command.run(args, settings))
+        return int(importlib.import_module(f"relay.commands.{args.command}").main(args))
     except SettingsError as error:
         _complain("settings are wrong:", *(str(problem) for problem in error.problems))
         return WRONG
@@ -127,16 +144,6 @@ def _run(args: argparse.Namespace) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _complain(f"{where}{error.strerror or error}")
-        return FAILED
-
-
-def _serve(settings: "Settings", *, dev: bool) -> int:
-    from relay import app
-
-    try:
-        return app.serve(settings, dev=dev)
-    except app.StartError as error:
-        _complain(str(error))
         return FAILED
 
 

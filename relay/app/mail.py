@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from relay.observe.events import Sink
     from relay.observe.metrics import Metrics
-    from relay.settings import Settings
+    from relay.settings import ServeSettings
     from relay.settings.endpoints import Upstream
     from relay.smtp.transaction import Backend
     from relay.smtp.write_buffer import WriteBuffer
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def pools(
-    settings: Settings,
+    settings: ServeSettings,
     upstreams: Sequence[Upstream],
     *,
     metrics: Metrics,
@@ -50,7 +50,7 @@ def pools(
 
 
 def server(
-    settings: Settings,
+    settings: ServeSettings,
     *,
     backend: Backend,
     sender_pipeline: Pipeline,
@@ -78,7 +78,7 @@ def server(
     )
 
 
-def _server_context(settings: Settings) -> ssl.SSLContext | None:
+def _server_context(settings: ServeSettings) -> ssl.SSLContext | None:
     tls = settings.tls
     if tls.cert_file is None or tls.key_file is None:
         return None
@@ -93,7 +93,7 @@ def _server_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _upstream_context(settings: Settings) -> ssl.SSLContext:
+def _upstream_context(settings: ServeSettings) -> ssl.SSLContext:
     tls = settings.upstream_tls
     ca_file = str(tls.ca_file) if tls.ca_file is not None else None
     try:

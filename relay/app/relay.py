@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from relay.app.tasks import Tasks
-    from relay.settings import Settings
+    from relay.settings import ServeSettings
     from relay.settings.endpoints import Upstream
     from validators.dns.mail_route import MailRoute
 
@@ -47,7 +47,7 @@ class Relay:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: ServeSettings,
         upstreams: Sequence[Upstream],
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         known: Mapping[str, MailRoute],

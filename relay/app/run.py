@@ -27,11 +27,11 @@ from relay.stores import StoreError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from relay.settings import Settings
+    from relay.settings import ServeSettings
     from validators.dns.mail_route import MailRoute
 
 
-async def _serve(settings: Settings, *, dev: bool) -> None:
+async def _serve(settings: ServeSettings, *, dev: bool) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -56,7 +56,7 @@ async def _serve(settings: Settings, *, dev: bool) -> None:
         await relay.stop()
 
 
-def _announce(relay: Relay, settings: Settings, *, dev: bool) -> None:
+def _announce(relay: Relay, settings: ServeSettings, *, dev: bool) -> None:
     smtp = [str(address) for address in relay.listener.addresses]
     http = [str(address) for address in relay.http.addresses]
     if dev:
@@ -75,7 +75,7 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def serve(settings: Settings, *, dev: bool = False) -> int:
+def serve(settings: ServeSettings, *, dev: bool = False) -> int:
     """Run `presend serve` until SIGTERM or SIGINT; return the exit code.
 
     Raises StartError with a sentence for the operator when it cannot start.

@@ -22,7 +22,7 @@ from validators.verdict import Action, Reason
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from relay.settings import Settings
+    from relay.settings import JudgingSettings
     from relay.stores import Store
     from validators.dns.mail_route import MailRoute
     from validators.pipeline import Check
@@ -38,7 +38,7 @@ class Validation(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def validation(settings: Settings, *, dns: bool = True) -> AsyncIterator[Validation]:
+async def validation(settings: JudgingSettings, *, dns: bool = True) -> AsyncIterator[Validation]:
     """The validators alone, with the store they read: for `presend check`.
 
     Without `dns`, mail routes are not looked up. Raises StoreError.
@@ -53,7 +53,7 @@ async def validation(settings: Settings, *, dns: bool = True) -> AsyncIterator[V
         store.close()
 
 
-def _list_of(settings: Settings) -> str:
+def _list_of(settings: JudgingSettings) -> str:
     """Return the store to read; none where the operator named none and there is none.
 
     A list can be judged on a machine where no relay has ever run.
@@ -66,7 +66,7 @@ def _list_of(settings: Settings) -> str:
 
 
 def resolver(
-    settings: Settings,
+    settings: JudgingSettings,
     known: Mapping[str, MailRoute],
     looked_up: Callable[[float], None] | None,
     *,
@@ -93,7 +93,7 @@ def resolver(
 
 
 def recipient_pipeline(
-    settings: Settings,
+    settings: JudgingSettings,
     store: Store,
     resolver: Resolver | None,
     on_failure: Callable[[str, Exception], None] | None = None,
@@ -108,7 +108,7 @@ def recipient_pipeline(
     return Pipeline(Syntax(_syntax(settings)), checks, Policy(actions), on_failure)
 
 
-def sender_pipeline(settings: Settings, resolver: Resolver) -> Pipeline:
+def sender_pipeline(settings: JudgingSettings, resolver: Resolver) -> Pipeline:
     """Senders are refused for syntax and for a null MX (RFC 7505 4.2), and for nothing else."""
     judged = {Reason.SYNTAX, Reason.NULL_MX}
     policy = {reason: Action.REJECT if reason in judged else Action.OFF for reason in Reason}
@@ -119,7 +119,7 @@ def sender_pipeline(settings: Settings, resolver: Resolver) -> Pipeline:
     return Pipeline(Syntax(options), checks, Policy(policy))
 
 
-def _syntax(settings: Settings) -> SyntaxOptions:
+def _syntax(settings: JudgingSettings) -> SyntaxOptions:
     return SyntaxOptions(
         allow_quoted_local=settings.syntax.allow_quoted_local,
         allow_domain_literal=settings.syntax.allow_domain_literal,

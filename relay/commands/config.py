@@ -1,6 +1,7 @@
-"""`presend config`: the effective settings as TOML, each with its origin; secrets are masked.
+"""`presend config`: print the effective settings as TOML, each with its origin, secrets masked.
 
-The output is itself a valid settings file, except that secrets stand in it as comments.
+The settings of all commands are printed. The output is itself a valid settings file, except that
+secrets stand in it as comments.
 """
 
 import argparse
@@ -17,17 +18,17 @@ from validators.verdict import Reason
 
 
 def add_arguments(_: argparse.ArgumentParser) -> None:
-    """No arguments: everything comes from the environment and the settings file."""
+    """Add no arguments: everything comes from the environment and the settings file."""
 
 
-def run(_: argparse.Namespace) -> int:
-    """Print the settings. Raises SettingsError where they are wrong."""
+def main(_: argparse.Namespace) -> int:
+    """Print the settings; return the exit code. Raises SettingsError where they are wrong."""
     print("\n".join(lines(load())))
     return 0
 
 
 def lines(loaded: Loaded) -> Iterator[str]:
-    """Write the settings as lines of TOML."""
+    """Yield the settings as lines of TOML."""
 
     def table(setting: Setting) -> tuple[str, ...]:
         return setting.path[:-1]
@@ -63,7 +64,7 @@ def _value(loaded: Loaded, setting: Setting) -> object:
 
 
 def _toml(value: object) -> str:
-    """Write a value in TOML. A JSON string is a TOML string, but for DEL (TOML 1.0, String)."""
+    """Write a value in TOML. A JSON string is a TOML string, except for DEL (TOML 1.0, String)."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int | float):

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from relay.settings import Settings
+from relay.settings import CommonSettings, load_settings
 from relay.settings.endpoints import check_store
 from relay.stores import ImportResult, Store, open_store
 from relay.stores.lists import BadRow, Given, read_list, write_csv
@@ -71,8 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _facts(load, reason=None)
 
 
+def main(args: argparse.Namespace) -> int:
+    """Load the settings and run the action; return the exit code."""
+    return run(args, load_settings(CommonSettings))
+
+
 def run(
-    args: argparse.Namespace, settings: Settings, clock: Callable[[], float] = time.time
+    args: argparse.Namespace, settings: CommonSettings, clock: Callable[[], float] = time.time
 ) -> int:
     """Run the action; return the exit code. Raises StoreError and StoreUnavailable."""
     url = args.store or settings.store

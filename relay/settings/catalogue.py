@@ -1,30 +1,33 @@
-"""The list of all settings, by path, environment name and TOML key."""
+"""The list of all settings, by path, environment name and TOML key.
+
+`Settings` has the settings of every command, because one ConfigMap may give the same environment
+or file to several commands: each has to know the others' names to tell a setting that is not its
+own from a misspelt one, and to check its value. So one class is loaded and validated, whichever
+command runs. It inherits from each command's class, so the loaded object is an instance of all of
+them: a command is handed the object under its own class, and mypy holds the command to the
+settings of that class. A new command adds its class to the bases, and nothing else.
+"""
 
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from relay.settings.model import Settings
+from relay.settings.common import PREFIX
+from relay.settings.fields import Path
+from relay.settings.serve import ServeSettings
 from validators.policy import DEFAULT_ACTIONS
 from validators.verdict import Reason
 
-Path: TypeAlias = tuple[str, ...]
-"""Names from the outermost table to the setting: `("limits", "idle")`."""
-
 CONFIG_FILE: Final = "PRESEND_CONFIG"
-"""The one variable that is no setting: it names the settings file."""
-PREFIX: Final = "PRESEND_"
-SECRETS: Final[tuple[Path, ...]] = (("upstream_password",), ("auth", "password"))
-"""Settings that are masked, and that a `_FILE` twin may hold instead."""
-_UNPREFIXED: Final[Mapping[Path, str]] = {("campaign_id",): "CAMPAIGN_ID"}
+"""The variable that names the settings file; it is no setting itself."""
 
-_FACTS: Final[Mapping[Reason, str]] = {
+_REASONS: Final[Mapping[Reason, str]] = {
     Reason.SYNTAX: "The address is not valid.",
     Reason.NO_DOMAIN: "The domain does not exist.",
     Reason.NO_MAIL_HOST: "The domain has no mail host.",
-    Reason.NULL_MX: "The domain says that it takes no mail (RFC 7505).",
+    Reason.NULL_MX: "The domain has a null MX record: it takes no mail (RFC 7505).",
     Reason.UNROUTABLE: "Every mail host is loopback, private or otherwise unroutable.",
     Reason.DNS_UNAVAILABLE: "DNS gave no answer.",
     Reason.ROLE_ACCOUNT: "The address is a role account.",
@@ -32,6 +35,10 @@ _FACTS: Final[Mapping[Reason, str]] = {
     Reason.STORE_UNAVAILABLE: "The suppression store gave no answer (see `on_store_failure`).",
     Reason.CHECK_FAILED: "A check crashed.",
 }
+
+
+class Settings(ServeSettings):
+    """Every setting of every command; see the module's docstring."""
 
 
 class Setting(NamedTuple):
@@ -47,28 +54,22 @@ class Setting(NamedTuple):
 
 
 def every_setting() -> Iterator[Setting]:
-    """List every setting, in the order of the documentation; policy once for each reason."""
-    for path, info in fields():
+    """Yield every setting, in the order of the classes; a policy setting for each reason."""
+    for path, info in FIELDS.items():
         extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
         default = str(extra.get("default", _default_text(info.default)))
         meaning = info.description or ""
         if path[0] == "policy":
             reason = Reason(path[1])
-            default, meaning = DEFAULT_ACTIONS[reason].value, _FACTS[reason]
-        yield Setting(
-            path,
-            env_name(path),
-            ".".join(path),
-            default,
-            str(extra.get("unit", "")),
-            meaning,
-            is_secret(path),
-        )
+            default, meaning = DEFAULT_ACTIONS[reason].value, _REASONS[reason]
+        unit = str(extra.get("unit", ""))
+        yield Setting(path, env_name(path), ".".join(path), default, unit, meaning, path in SECRETS)
 
 
 def env_name(path: Path) -> str:
-    """Name the environment variable of a setting."""
-    return _UNPREFIXED.get(path, PREFIX + "__".join(path).upper())
+    """Return the name of the environment variable of a setting."""
+    alias = FIELDS[path].validation_alias if path in FIELDS else None
+    return alias.upper() if isinstance(alias, str) else PREFIX + "__".join(path).upper()
 
 
 def _default_text(default: object) -> str:
@@ -81,25 +82,22 @@ def _default_text(default: object) -> str:
     return f"{default:g}" if isinstance(default, float) else str(default)
 
 
-def fields(
-    model: type[BaseModel] = Settings, parent: Path = ()
-) -> Iterator[tuple[Path, FieldInfo]]:
-    """Go through the settings; those of the policy are one for each reason."""
+def _fields(model: type[BaseModel], parent: Path = ()) -> Iterator[tuple[Path, FieldInfo]]:
+    """Yield the fields of a model and of its groups; the policy's once for each reason."""
     for name, info in model.model_fields.items():
         path = (*parent, name)
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from fields(info.annotation, path)
+            yield from _fields(info.annotation, path)
         elif path == ("policy",):
-            yield from ((("policy", reason.value), info) for reason in Reason)
+            yield from (((*path, reason.value), info) for reason in Reason)
         else:
             yield path, info
 
 
-def is_secret(path: Path) -> bool:
-    """Whether a setting must never be shown."""
-    return path in SECRETS
-
-
-def known_names() -> dict[str, Path]:
-    """Map environment variables to settings."""
-    return {env_name(path): path for path, _ in fields()}
+FIELDS: Final[Mapping[Path, FieldInfo]] = dict(_fields(Settings))
+SECRETS: Final = tuple(
+    path for path, info in FIELDS.items() if SecretStr in get_args(info.annotation)
+)
+"""Settings that are masked, and that may be read from a file named by their `_file` twin."""
+ENVIRONMENT: Final[Mapping[str, Path]] = {env_name(path): path for path in FIELDS}
+"""The settings by the names of their environment variables."""

@@ -1,4 +1,4 @@
-"""Which machines may use the relay: the check that keeps it from being an open one."""
+"""Access control by client address, which keeps presend from being an open relay."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -11,11 +11,11 @@ _WIDEST_IPV6 = 16
 _PRIVATE_IPV6 = ipaddress.IPv6Network("fc00::/7")
 _MAPPED_IPV4 = ipaddress.IPv6Network("::ffff:0:0/96")
 _REMEMBERED = 4096
-"""Most client addresses whose answer is kept."""
+"""Most client addresses whose answer is cached."""
 
 
 class AllowList:
-    """Client networks that may connect; loopback always may, and nothing else when empty."""
+    """Networks whose clients may connect. Loopback is always allowed."""
 
     __slots__ = ("_known", "_networks")
 
@@ -66,9 +66,9 @@ def parse_network(text: str) -> Network:
 
 
 def too_wide(networks: Iterable[Network]) -> Network | None:
-    """Find a network, or a union of several, that lets in so much that the relay would be open.
+    """Find a network, or a union of several, that is too wide to list the clients of a relay.
 
-    That is wider than /8 for IPv4 or /16 for IPv6, unless it lies in fc00::/7 (RFC 4193).
+    Too wide is more than /8 for IPv4 or /16 for IPv6, unless it lies in fc00::/7 (RFC 4193).
     """
     given = tuple(networks)
     four = [network for network in given if isinstance(network, ipaddress.IPv4Network)]

@@ -1,6 +1,6 @@
-"""Where presend listens and where it connects: the texts an operator writes, as types.
+"""Types and parsers for listeners, DNS servers, upstreams and stores as an operator writes them.
 
-Every parser here returns a value or raises `EndpointError`, whatever the text.
+For any text, a parser returns a value or raises `EndpointError`.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 Scheme: TypeAlias = Literal["smtp", "smtp+starttls", "smtps"]
 
 DEFAULT_PORTS: dict[Scheme, int] = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-"""Port of an upstream that names none: RFC 5321, RFC 6409 (submission), RFC 8314 (implicit TLS)."""
+"""Ports where the URL has none: RFC 5321, RFC 6409 (submission), RFC 8314 (implicit TLS)."""
 
 LOOPBACK_NAME = "localhost"
 _HIGHEST_PORT = 65535
@@ -23,11 +23,11 @@ _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])
 
 
 class EndpointError(ValueError):
-    """A text is no endpoint or upstream; the message says what is allowed, never a password."""
+    """A text cannot be parsed. The message says what is allowed; it never holds a password."""
 
 
 class Endpoint(NamedTuple):
-    """A host and a port as the operator wrote them: `host` is a name or an address, unresolved."""
+    """A host and a port as the operator wrote them; `host` is an address or an unresolved name."""
 
     host: str
     port: int
@@ -43,7 +43,7 @@ class Endpoint(NamedTuple):
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach it; a name other than `localhost` counts as no."""
+        """Whether only this machine can reach it; false for any name other than `localhost`."""
         return is_loopback(self.host)
 
 
@@ -64,7 +64,7 @@ class Upstream:
 
     @property
     def loopback(self) -> bool:
-        """Whether it is on this machine, so that nothing sent to it crosses a network."""
+        """Whether it is on this machine, so that the connection crosses no network."""
         return is_loopback(self.host)
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Upstream:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's text means this machine without asking any resolver."""
+    """Whether a host is `localhost` or a loopback address; no name is resolved."""
     if host == LOOPBACK_NAME:
         return True
     try:
@@ -126,7 +126,7 @@ def check_store(text: str) -> str:
 
 
 def mask_credentials(text: str) -> str:
-    """Hide what may be a password in a list of URLs, for an error message about it.
+    """Mask what may be a password in a list of URLs that an error message quotes.
 
     A password may hold the comma that splits the list, so both halves of such a URL are masked.
     """

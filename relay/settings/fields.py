@@ -1,22 +1,28 @@
-"""What settings are made of: types that parse an operator's text, and fields that say their unit.
+"""Types and field descriptions that the settings are declared with.
 
-Lists are comma-separated in the environment and lists in TOML. Texts become types here, once.
+A list is comma-separated text in the environment and an array in TOML. The types parse either into
+values, so that no other part of presend parses an operator's text.
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
-from pydantic_settings import NoDecode
 
 from relay.settings.clients import Network, parse_network
 from relay.settings.endpoints import Endpoint, Upstream, parse_endpoint, parse_upstream
 
+Path: TypeAlias = tuple[str, ...]
+"""Names from the outermost table to the setting: `("limits", "idle")`."""
 
-class Conflict(ValueError):  # noqa: N818 - a fact about settings; `SettingsError` reports it
-    """Settings that are fine one by one and wrong together: paths, each with what is allowed."""
 
-    def __init__(self, problems: Mapping[tuple[str, ...], str]) -> None:
+class Conflict(ValueError):  # noqa: N818 - a validator raises it; `SettingsError` reports it
+    """Settings that are valid one by one and not together: paths, each with what is allowed.
+
+    The paths are relative to the model whose validator raises it.
+    """
+
+    def __init__(self, problems: Mapping[Path, str]) -> None:
         super().__init__("; ".join(problems.values()))
         self.problems = dict(problems)
 
@@ -57,18 +63,18 @@ def _network(value: object) -> Network:
 
 
 Listeners: TypeAlias = Annotated[
-    tuple[Annotated[Endpoint, PlainValidator(_listener)], ...], NoDecode, BeforeValidator(_split)
+    tuple[Annotated[Endpoint, PlainValidator(_listener)], ...], BeforeValidator(_split)
 ]
 Servers: TypeAlias = Annotated[
-    tuple[Annotated[Endpoint, PlainValidator(_server)], ...], NoDecode, BeforeValidator(_split)
+    tuple[Annotated[Endpoint, PlainValidator(_server)], ...], BeforeValidator(_split)
 ]
 Upstreams: TypeAlias = Annotated[
-    tuple[Annotated[Upstream, PlainValidator(_upstream)], ...], NoDecode, BeforeValidator(_split)
+    tuple[Annotated[Upstream, PlainValidator(_upstream)], ...], BeforeValidator(_split)
 ]
 Networks: TypeAlias = Annotated[
-    tuple[Annotated[Network, PlainValidator(_network)], ...], NoDecode, BeforeValidator(_split)
+    tuple[Annotated[Network, PlainValidator(_network)], ...], BeforeValidator(_split)
 ]
-Names: TypeAlias = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_split)]
 
 
 def setting(
@@ -78,22 +84,30 @@ def setting(
     unit: str = "",
     ge: float | None = None,
     le: float | None = None,
-) -> Any:  # noqa: ANN401 - pydantic's Field returns Any too: it stands where a default stands
+    validation_alias: str | None = None,
+) -> Any:  # noqa: ANN401 - as pydantic's Field: the type checker sees the default of a field
     """Describe a setting: its default, meaning, unit and bounds."""
-    return Field(default, description=meaning, json_schema_extra={"unit": unit}, ge=ge, le=le)
+    return Field(
+        default,
+        description=meaning,
+        json_schema_extra={"unit": unit},
+        ge=ge,
+        le=le,
+        validation_alias=validation_alias,
+    )
 
 
 def seconds(default: float, meaning: str, *, ge: float = 0.001, le: float = 86_400) -> Any:  # noqa: ANN401
-    """Describe a time."""
+    """Describe a time in seconds."""
     return setting(default, meaning, unit="s", ge=ge, le=le)
 
 
 def count(default: int, meaning: str, *, unit: str, le: int, ge: int = 1) -> Any:  # noqa: ANN401
-    """Describe a whole number of things."""
+    """Describe a whole number."""
     return setting(default, meaning, unit=unit, ge=ge, le=le)
 
 
 class Group(BaseModel):
-    """A table of settings: unknown keys are errors, values do not change."""
+    """A table of the settings file: unknown keys are errors, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,8 @@
-"""The tables of the settings file: what belongs together, with its defaults."""
+"""Groups of settings: a group is a table of the settings file.
+
+The part of presend that a group is about takes the group as it is (`Limits` in relay.smtp.server,
+`Pool` in relay.smtp.upstream), so that a setting is declared once, here.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -9,70 +13,90 @@ from relay.settings.fields import Conflict, Group, Names, count, seconds, settin
 
 
 class Limits(Group):
-    """What one client, or all of them, may take."""
+    """Limits of the SMTP server, for one session or all of them together."""
 
     connections: int = count(
-        1024, "Sessions at once; a further one gets 421.", unit="connections", le=100_000
+        1024,
+        "Most sessions at once; a further connection is answered 421.",
+        unit="connections",
+        le=100_000,
     )
     message_size: int = count(
         67_108_864,
-        "Largest message, offered in EHLO as SIZE (RFC 1870).",
+        "Largest message accepted, announced in EHLO as SIZE (RFC 1870).",
         unit="octets",
         le=2**40,
     )
     recipients: int = count(
-        1000, "Most recipients of one message (RFC 9422 RCPTMAX).", unit="recipients", le=1_000_000
+        1000,
+        "Most recipients of one message, announced in EHLO as RCPTMAX (RFC 9422).",
+        unit="recipients",
+        le=1_000_000,
     )
     idle: float = seconds(
         300.0, "Longest wait for a client's next command or data (RFC 5321 section 4.5.3.2.7)."
     )
     bad_commands: int = count(
-        10, "Bad commands after which a session ends with 421.", unit="commands", le=1000
+        10,
+        "Number of bad commands after which a session is ended with 421.",
+        unit="commands",
+        le=1000,
     )
 
 
 class Pool(Group):
-    """Connections kept to each upstream."""
+    """Limits of the connection pool, which is one for each upstream."""
 
     connections: int = count(20, "Most connections to one upstream.", unit="connections", le=10_000)
-    idle: float = seconds(20.0, "An unused connection is closed after this time.")
-    messages: int = count(500, "Most messages over one connection.", unit="messages", le=1_000_000)
-    age: float = seconds(900.0, "A connection this old is not used again.")
-    wait: float = seconds(30.0, "Longest wait for a free connection; then 451.")
+    idle: float = seconds(20.0, "Time after which an unused connection is closed.")
+    messages: int = count(
+        500, "Most messages sent over one connection.", unit="messages", le=1_000_000
+    )
+    age: float = seconds(900.0, "Age at which a connection is not used again.")
+    wait: float = seconds(30.0, "Longest wait for a free connection, after which the reply is 451.")
     backoff: float = seconds(60.0, "Longest pause before a failed upstream is tried again.")
 
 
 class UpstreamTimeouts(Group):
-    """How long an upstream may take. Short times make duplicates (RFC 5321 section 4.5.3.2)."""
+    """How long to wait for an upstream. Short times make duplicates (RFC 5321 section 4.5.3.2)."""
 
     connect: float = seconds(
-        30.0, "The whole handshake: TCP, TLS, banner, EHLO, STARTTLS and AUTH."
+        30.0, "Longest time for the whole handshake: TCP, TLS, banner, EHLO, STARTTLS and AUTH."
     )
-    command: float = seconds(300.0, "A reply to MAIL, RCPT, DATA, RSET or QUIT.")
-    body: float = seconds(180.0, "While sending the message: no octet accepted for this long.")
-    final: float = seconds(600.0, "The reply to the final dot.")
+    command: float = seconds(300.0, "Longest wait for the reply to MAIL, RCPT, DATA, RSET or QUIT.")
+    body: float = seconds(
+        180.0,
+        "Longest time in which the upstream accepts no octet of a message that is being sent.",
+    )
+    final: float = seconds(600.0, "Longest wait for the reply to the final dot.")
 
 
 class UpstreamTls(Group):
     """How an upstream's certificate is checked."""
 
     ca_file: Path | None = setting(
-        None, "Certificates to trust, in PEM form, instead of the system's.", unit="path"
+        None, "CA certificates to trust instead of the system's, in PEM form.", unit="path"
     )
     verify: bool = setting(
         default=True,
-        meaning="Check the upstream's certificate and name; false accepts any certificate.",
+        meaning="Check the upstream's certificate and host name; false accepts any certificate.",
     )
 
 
 class Tls(Group):
-    """TLS towards the application."""
+    """STARTTLS on the SMTP listeners."""
 
     cert_file: Path | None = setting(
-        None, "Certificate chain in PEM form; with it STARTTLS is offered.", unit="path"
+        None,
+        "File with the certificate chain in PEM form; STARTTLS is offered if it is set.",
+        unit="path",
     )
-    key_file: Path | None = setting(None, "Its private key in PEM form.", unit="path")
-    required: bool = setting(default=False, meaning="Refuse MAIL before STARTTLS.")
+    key_file: Path | None = setting(
+        None, "File with the private key of the certificate, in PEM form.", unit="path"
+    )
+    required: bool = setting(
+        default=False, meaning="Refuse MAIL until the client has used STARTTLS."
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> "Tls":
@@ -89,10 +113,12 @@ class Tls(Group):
 
 
 class Auth(Group):
-    """The account a client must authenticate with (PLAIN, LOGIN) before MAIL, where set."""
+    """The account with which clients authenticate; without one, AUTH is not offered."""
 
-    username: str | None = setting(None, "User name; with it AUTH is required before MAIL.")
-    password: SecretStr | None = setting(None, "Its password.")
+    username: str | None = setting(
+        None, "User name; if it is set, clients must authenticate before MAIL."
+    )
+    password: SecretStr | None = setting(None, "Password of that user.")
     password_file: Path | None = setting(None, "File that holds the password.", unit="path")
 
     @property
@@ -114,13 +140,15 @@ class Auth(Group):
 class Dns(Group):
     """Limits of the resolver."""
 
-    timeout: float = seconds(5.0, "All the time one recipient domain may take.", le=120)
-    queries: int = count(64, "Most queries in flight.", unit="queries", le=10_000)
-    cache: int = count(50_000, "Most domains remembered.", unit="domains", le=10_000_000)
+    timeout: float = seconds(
+        5.0, "Longest time for all DNS look-ups of one recipient domain.", le=120
+    )
+    queries: int = count(64, "Most DNS queries in flight.", unit="queries", le=10_000)
+    cache: int = count(50_000, "Most domains in the cache.", unit="domains", le=10_000_000)
 
 
 class SyntaxRules(Group):
-    """Address forms allowed beyond the usual (RFC 5321 section 4.1.2)."""
+    """Address forms that RFC 5321 section 4.1.2 allows and that are rejected by default."""
 
     allow_quoted_local: bool = setting(
         default=False, meaning='Accept a quoted local part: "a b"@example.com.'
@@ -131,16 +159,21 @@ class SyntaxRules(Group):
 
 
 class Role(Group):
-    """Role accounts that may be written to."""
+    """Exceptions from the list of role accounts."""
 
     allow: Names = setting(
-        (), "Names (`support`) or addresses (`postmaster@example.com`) that are no role accounts."
+        (),
+        "Names (`support`) or addresses (`postmaster@example.com`) that are not role accounts.",
     )
 
 
 class Log(Group):
     """The log on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = setting("info", "Least severe line.")
-    format: Literal["json", "text"] = setting("json", "One JSON object or one text a line.")
-    mask: bool = setting(default=True, meaning="Show only the first letter of local parts.")
+    level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "Lowest level that is logged."
+    )
+    format: Literal["json", "text"] = setting("json", "Format of a line: a JSON object, or text.")
+    mask: bool = setting(
+        default=True, meaning="Write only the first letter of the local part of addresses."
+    )

@@ -1,14 +1,14 @@
-"""What is wrong with settings, told so that the person who wrote them can mend it."""
+"""Error messages about settings: the key as its user wrote it, the value, and what is allowed."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from pydantic import ValidationError
 
-from relay.settings.catalogue import Path, env_name, fields, is_secret
+from relay.settings.catalogue import FIELDS, SECRETS, env_name
 from relay.settings.endpoints import mask_credentials
-from relay.settings.fields import Conflict
+from relay.settings.fields import Conflict, Path
 
 MASK: Final = "**********"
 
@@ -26,51 +26,52 @@ class Problem(NamedTuple):
 
 
 class SettingsError(Exception):
-    """Settings are wrong; `problems` has every one of them, secrets masked."""
+    """Settings are wrong; `problems` has every one of them, with secrets masked."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
 
 
-def suggest(name: str, known: list[str], sentence: str) -> str:
-    """End a sentence about an unknown name with the known one that is closest."""
+def no_such_setting(name: str, known: Collection[str]) -> Problem:
+    """Report an unknown name with the known name closest to it.
+
+    The value is left out, because it may be a secret under a misspelt name.
+    """
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"{sentence}; did you mean {close[0]}?" if close else sentence
+    meant = f"; did you mean {close[0]}?" if close else ""
+    return Problem(name, None, f"no such setting{meant}")
 
 
-def written(path: Path, origins: Mapping[Path, str]) -> str:
-    """Name a key as its user wrote it: a TOML key, otherwise the environment variable."""
-    if origins.get(path) == "file":
-        return ".".join(path)
-    return env_name(path)
+def key_of(path: Path, origin: str | None) -> str:
+    """Return the key of a setting as its user wrote it: the TOML key or the variable's name."""
+    return ".".join(path) if origin == "file" else env_name(path)
 
 
-def problems_of(
-    error: ValidationError, raw: Mapping[str, Any], origins: Mapping[Path, str]
-) -> Iterator[Problem]:
-    """Tell pydantic's errors in our words; `raw` and `origins` are what was validated."""
+def problems_of(error: ValidationError, origins: Mapping[Path, str]) -> Iterator[Problem]:
+    """Translate pydantic's errors; `origins` tells where the validated values came from."""
     for entry in error.errors():
         location = tuple(part for part in entry["loc"] if isinstance(part, str))
         cause = entry.get("ctx", {}).get("error")
         if isinstance(cause, Conflict):
             for tail, allowed in cause.problems.items():
-                path = (*location, *tail)
-                yield Problem(written(path, origins), _shown(path, _value(raw, path)), allowed)
+                yield _problem((*location, *tail), origins, _value(entry["input"], tail), allowed)
         elif entry["type"] == "extra_forbidden":
-            known = [".".join(path) for path, _ in fields()]
-            name = ".".join(location)
-            yield Problem(name, None, suggest(name, known, "no such setting"))
+            yield no_such_setting(".".join(location), [".".join(path) for path in FIELDS])
         else:
-            # A list that is wrong as a whole, or a dict's key, ends with a marker of pydantic's.
+            # pydantic ends the location of a wrong key of a dict with "[key]".
             path = tuple(part for part in location if part != "[key]")
-            allowed = str(cause) if cause is not None else _sentence(path, entry["msg"])
-            yield Problem(written(path, origins), _shown(path, entry["input"]), allowed)
+            allowed = str(cause) if cause is not None else _allowed(path, entry["msg"])
+            yield _problem(path, origins, entry["input"], allowed)
 
 
-def _sentence(path: Path, message: str) -> str:
-    """Say which values a field takes: its bounds where it has them, else pydantic's words."""
-    info = dict(fields()).get(path)
+def _problem(path: Path, origins: Mapping[Path, str], value: object, allowed: str) -> Problem:
+    return Problem(key_of(path, origins.get(path)), _shown(path, value), allowed)
+
+
+def _allowed(path: Path, message: str) -> str:
+    """Say which values a field takes: its bounds where it has them, else pydantic's message."""
+    info = FIELDS.get(path)
     if info is not None:
         bounds: dict[str, Any] = {}
         for rule in info.metadata:
@@ -84,17 +85,16 @@ def _sentence(path: Path, message: str) -> str:
     return message.replace("Input should be", "allowed is")
 
 
-def _value(raw: Mapping[str, Any], path: Path) -> object:
-    value: object = raw
+def _value(tables: object, path: Path) -> object:
     for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+        tables = tables.get(name) if isinstance(tables, Mapping) else None
+    return tables
 
 
 def _shown(path: Path, value: object) -> str | None:
     if value is None:
         return None
-    if is_secret(path):
+    if path in SECRETS:
         return MASK
     if isinstance(value, list | tuple):
         value = ",".join(map(str, value))

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, cast
 
 from relay.app import Relay
-from relay.settings import load_settings
+from relay.settings import ServeSettings, load_settings
 from relay.settings.groups import UpstreamTimeouts
 from relay.smtp.server.connection import Connection as ClientConnection
 from relay.smtp.upstream.connection import Connection, Features
@@ -133,7 +133,7 @@ async def built(directory: Path) -> Any:  # noqa: ANN401
     with contextlib.closing(open_store(f"sqlite://{store}", campaign="bench")) as opened:
         opened.add(entry for _, entry in zip(range(1000), presend.suppression_list(), strict=False))
     settings = load_settings(
-        need_upstream=True, environ=presend.settings(store, "smtp://127.0.0.1:1", None)
+        ServeSettings, environ=presend.settings(store, "smtp://127.0.0.1:1", None)
     )
     route = Hosts(("mx.hosts.example",), implicit=False)
     known = dict.fromkeys((*map(domain, range(100)), SENDER.partition("@")[2]), route)

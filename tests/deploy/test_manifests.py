@@ -6,7 +6,7 @@ import re
 import kubernetes_validate
 import pytest
 
-from relay.settings import load_settings
+from relay.settings import ServeSettings, load_settings
 from tests.deploy import pod_security
 from tests.deploy.manifests import (
     BUILDS,
@@ -133,7 +133,7 @@ def test_a_relay_is_probed_confined_and_given_time_to_drain() -> None:
 
 def test_presend_accepts_the_settings() -> None:
     for name, pod in relays("campaign-x", "campaign-y", "quickstart"):
-        settings = load_settings(need_upstream=True, environ=settings_of(name, pod))
+        settings = load_settings(ServeSettings, environ=settings_of(name, pod))
         assert settings.campaign_id == pod["metadata"]["labels"]["presend.io/campaign"], name
 
 

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 import yaml
 
-from relay.settings import load_settings
+from relay.settings import ServeSettings, load_settings
 from tests.deploy.manifests import (
     BUILDS,
     DEPLOY,
@@ -60,7 +60,7 @@ def test_the_pattern_itself_never_reaches_a_cluster() -> None:
 def test_presend_accepts_the_settings_once_there_is_an_upstream() -> None:
     for name, pod in relays("sidecar"):
         environment = settings_of(name, pod) | {"PRESEND_UPSTREAM": "smtp://smarthost:25"}
-        settings = load_settings(need_upstream=True, environ=environment)
+        settings = load_settings(ServeSettings, environ=environment)
         assert all(endpoint.loopback for endpoint in settings.listen), name
 
 

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterator
 
-from relay.cli import _COMMANDS, _parser
+from relay.cli import COMMANDS, parser_for
 from tests.docs import pages
 
 PAGE = pages.DOCS / "commands.md"
@@ -28,8 +28,8 @@ def headings() -> Iterator[str]:
 def known() -> dict[str, list[str]]:
     """Every command that does something, with its arguments as help shows them."""
     found: dict[str, list[str]] = {}
-    for name in _COMMANDS:
-        found |= arguments(f"presend {name}", subparsers(_parser([name]))[name])
+    for name, *_ in COMMANDS:
+        found |= arguments(f"presend {name}", subparsers(parser_for([name]))[name])
     return found
 
 

@@ -8,7 +8,10 @@ import pytest
 from pydantic import ValidationError
 
 from relay.settings import (
+    CommonSettings,
     Endpoint,
+    JudgingSettings,
+    ServeSettings,
     Settings,
     SettingsError,
     dev_directory,
@@ -24,7 +27,7 @@ UPSTREAM = "smtp://127.0.0.1:2526"
 
 def loaded(**environ: str) -> Settings:
     """The settings of an environment."""
-    return load_settings(need_upstream=False, environ=environ)
+    return load(environ=environ).settings
 
 
 def problems(**environ: str) -> list[str]:
@@ -37,7 +40,7 @@ def problems(**environ: str) -> list[str]:
 def problems_of_serve(**environ: str) -> list[str]:
     """Likewise, for the command that needs an upstream."""
     with pytest.raises(SettingsError) as caught:
-        load_settings(need_upstream=True, environ=environ)
+        load_settings(ServeSettings, environ=environ)
     return [str(problem) for problem in caught.value.problems]
 
 
@@ -67,7 +70,7 @@ def test_the_defaults() -> None:
 def test_building_settings_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRESEND_GRACE", "7")
     assert Settings().grace == 30.0
-    assert load_settings(need_upstream=False).grace == 7.0
+    assert load().settings.grace == 7.0
 
 
 def test_the_environment() -> None:
@@ -157,12 +160,31 @@ def test_every_problem_is_named_at_once() -> None:
         PRESEND_POLICY__NULL_MX="explode",
         PRESEND_DNS__TIMEOUT="nan",
     ) == [
-        "PRESEND_GRACE = 'soon': a number from 0 to 3600 (s)",
-        "PRESEND_POLICY__NULL_MX = 'explode': allowed is 'reject', 'defer', 'observe' or 'off'",
-        "PRESEND_LIMITS__CONNECTIONS = '0': a whole number from 1 to 100000 (connections)",
-        "PRESEND_DNS__TIMEOUT = 'nan': a number from 0.001 to 120 (s)",
         "PRESEND_LOG__LEVEL = 'loud': allowed is 'debug', 'info', 'warning' or 'error'",
         "PRESEND_LOG__MASK = 'perhaps': true or false",
+        "PRESEND_POLICY__NULL_MX = 'explode': allowed is 'reject', 'defer', 'observe' or 'off'",
+        "PRESEND_DNS__TIMEOUT = 'nan': a number from 0.001 to 120 (s)",
+        "PRESEND_GRACE = 'soon': a number from 0 to 3600 (s)",
+        "PRESEND_LIMITS__CONNECTIONS = '0': a whole number from 1 to 100000 (connections)",
+    ]
+
+
+def test_a_value_where_a_table_belongs(written: Callable[[str], str]) -> None:
+    said = problems(PRESEND_CONFIG=written("limits = 5"), PRESEND_LIMITS__IDLE="7")
+    assert [line.split(":")[0] for line in said] == ["limits = '5'"]
+
+
+def test_an_empty_table_changes_nothing(written: Callable[[str], str], tmp_path: Path) -> None:
+    environ = {"PRESEND_CONFIG": written("[log]\n[limits]\n"), "PRESEND_LIMITS__IDLE": "7"}
+    settings = dev_settings(environ={**environ, "XDG_STATE_HOME": str(tmp_path)})
+    assert (settings.log.format, settings.limits.idle) == ("text", 7.0)
+    (said,) = problems(PRESEND_CONFIG=written("[nothing]\n"))
+    assert said.startswith("nothing: no such setting")
+
+
+def test_a_key_of_the_file_is_not_folded(written: Callable[[str], str]) -> None:
+    assert problems(PRESEND_CONFIG=written('Listen = "[::1]:25"')) == [
+        "Listen: no such setting; did you mean listen?"
     ]
 
 
@@ -208,9 +230,26 @@ def test_wrong_values_are_told_what_is_allowed(name: str, value: str, allowed: s
     assert allowed in said
 
 
+@pytest.mark.parametrize("command", [CommonSettings, JudgingSettings, ServeSettings])
+def test_a_command_gets_its_own_settings_and_checks_those_of_all(
+    command: type[CommonSettings],
+) -> None:
+    environ = {"CAMPAIGN_ID": "spring", "PRESEND_UPSTREAM": UPSTREAM, "PRESEND_GRACE": "5"}
+    assert load_settings(command, environ=environ).campaign_id == "spring"
+    for wrong in ({"PRESEND_GRACE": "soon"}, {"PRESEND_GRCE": "5"}, {"PRESEND_DNS__CACHE": "0"}):
+        with pytest.raises(SettingsError):
+            load_settings(command, environ=environ | wrong)
+
+
+def test_only_serve_needs_what_serve_needs() -> None:
+    pem = {"PRESEND_TLS__CERT_FILE": "/nowhere.pem", "PRESEND_TLS__KEY_FILE": "/nowhere.pem"}
+    for command in (CommonSettings, JudgingSettings):
+        load_settings(command, environ=pem)
+
+
 def test_serve_needs_an_upstream() -> None:
     assert problems_of_serve()[0].startswith("PRESEND_UPSTREAM: needed")
-    assert load_settings(need_upstream=True, environ={"PRESEND_UPSTREAM": UPSTREAM}).upstream
+    assert load_settings(ServeSettings, environ={"PRESEND_UPSTREAM": UPSTREAM}).upstream
 
 
 def test_a_user_needs_a_password_and_a_password_a_user() -> None:
@@ -220,7 +259,7 @@ def test_a_user_needs_a_password_and_a_password_a_user() -> None:
     assert "used only by an upstream with a user" in said[0]
     assert "hunter2" not in said[0]
     environ = {"PRESEND_UPSTREAM": f"{url},{UPSTREAM}", "PRESEND_UPSTREAM_PASSWORD": "hunter2"}
-    first, second = load_settings(need_upstream=True, environ=environ).upstream
+    first, second = load_settings(ServeSettings, environ=environ).upstream
     assert first.user == "news@corp.example"
     assert first.password is not None
     assert first.password.get_secret_value() == "hunter2"
@@ -354,7 +393,7 @@ def test_the_pages_example_is_valid(tmp_path: Path, written: Callable[[str], str
     (tmp_path / "secret").write_text("s3cret\n")
     secret = str(tmp_path / "secret")
     example = example.replace(tomllib.loads(example)["upstream_password_file"], secret)
-    settings = load_settings(need_upstream=True, environ={"PRESEND_CONFIG": written(example)})
+    settings = load_settings(ServeSettings, environ={"PRESEND_CONFIG": written(example)})
     assert [upstream.host for upstream in settings.upstream] == [
         "smtp.esp.example",
         "backup.esp.example",

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from relay.app import validation
-from relay.settings import load_settings
+from relay.settings import JudgingSettings, load_settings
 from relay.stores import StoreError
 from validators.verdict import Accept
 
 
 @pytest.mark.may_block  # a command of its own: nobody else waits for this loop
 async def test_a_list_is_judged_where_no_relay_ever_ran() -> None:
-    async with validation(load_settings(need_upstream=False, environ={}), dns=False) as judges:
+    async with validation(load_settings(JudgingSettings, environ={}), dns=False) as judges:
         judgement = await judges.pipeline.judge_one("ann@example.com")
         assert isinstance(judgement.verdict, Accept)
 
@@ -20,7 +20,7 @@ async def test_a_list_is_judged_where_no_relay_ever_ran() -> None:
 @pytest.mark.may_block
 async def test_a_store_that_was_named_must_be_there(tmp_path: Path) -> None:
     store = f"sqlite://{tmp_path}/missing/presend.db"
-    settings = load_settings(need_upstream=False, environ={"PRESEND_STORE": store})
+    settings = load_settings(JudgingSettings, environ={"PRESEND_STORE": store})
     with pytest.raises(StoreError, match="cannot be opened"):
         async with validation(settings, dns=False):
             pass

@@ -19,7 +19,7 @@ import uvloop
 from relay import app
 from relay.commands.check.report import Tally, line
 from relay.commands.check.source import ListError, Source
-from relay.settings import Settings
+from relay.settings import JudgingSettings, load_settings
 from validators.pipeline import Judgement
 
 WAITING: Final = 16
@@ -51,7 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(args: argparse.Namespace, settings: Settings) -> int:
+def main(args: argparse.Namespace) -> int:
+    """Load the settings and judge the list; return the exit code."""
+    return run(args, load_settings(JudgingSettings))
+
+
+def run(args: argparse.Namespace, settings: JudgingSettings) -> int:
     """Judge the list; returns the exit code, 0 whatever the verdicts are."""
     try:
         with _opened(args.file) as descriptor, _progress(descriptor) as show:
@@ -71,7 +76,7 @@ def run(args: argparse.Namespace, settings: Settings) -> int:
 
 
 async def _check(
-    source: Source, settings: Settings, tally: Tally, show: Show, *, dns: bool
+    source: Source, settings: JudgingSettings, tally: Tally, show: Show, *, dns: bool
 ) -> None:
     """Read, judge and write. Raises ListError when all before the fault is written."""
     fault: ListError | None = None

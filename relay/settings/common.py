@@ -1,0 +1,90 @@
+"""Settings that every command has, and the base class of each command's settings."""
+
+import re
+from collections.abc import Iterator
+from typing import Final, Self
+
+from pydantic import field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from relay.settings.endpoints import check_store
+from relay.settings.fields import Conflict, Path, setting
+from relay.settings.groups import Log
+from validators.suppression import ALL
+
+PREFIX: Final = "PRESEND_"
+_CAMPAIGN = re.compile(r"[A-Za-z0-9._-]{1,63}\Z")
+
+
+class CommonSettings(BaseSettings):
+    """The campaign, its store and the log: all that `presend suppress` needs.
+
+    The settings of other commands derive from this class. An instance that is built directly, as
+    tests do, takes its arguments only; `relay.settings.load_settings` reads environment and file.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        # Keys of a TOML file are case-sensitive. Lists in the environment are not JSON.
+        case_sensitive=True,
+        enable_decoding=False,
+        extra="forbid",
+        frozen=True,
+    )
+
+    campaign_id: str = setting(
+        "default",
+        "Name of the campaign: the metrics label, and the scope of suppressions.",
+        # pydantic-settings puts no prefix in front of an alias.
+        validation_alias="campaign_id",
+    )
+    store: str = setting(
+        "sqlite:///var/lib/presend/presend.db", "Where the suppression list is kept.", unit="URL"
+    )
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings names them
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take arguments only: `loading` runs the other sources, and records what each gave."""
+        return (init_settings,)
+
+    def missing(self) -> Iterator[tuple[Path, str | None, str]]:
+        """Yield what the command cannot run without: the path, the value, what is allowed."""
+        yield from ()
+
+    def conflicts(self) -> Iterator[tuple[Path, str]]:
+        """Yield settings that exclude each other: the path of one, and what is allowed there.
+
+        A class that overrides this yields from `super().conflicts()` too.
+        """
+        yield from ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        problems = dict(self.conflicts())
+        if problems:
+            raise Conflict(problems)
+        return self
+
+    @field_validator("campaign_id")
+    @classmethod
+    def _campaign(cls, value: str) -> str:
+        if not _CAMPAIGN.match(value) or value == ALL:
+            raise ValueError(
+                f"1 to 63 letters, digits, dots, hyphens and underscores, and not {ALL!r}: "
+                "it is a metrics label"
+            )
+        return value
+
+    @field_validator("store")
+    @classmethod
+    def _store(cls, value: str) -> str:
+        return check_store(value)

@@ -1,0 +1,155 @@
+"""Settings of `presend serve`, and the combinations of them that are refused."""
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path as FilePath
+from typing import Final
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+
+from relay.settings.clients import too_wide
+from relay.settings.endpoints import Endpoint, Upstream
+from relay.settings.fields import Listeners, Networks, Path, Upstreams, seconds, setting
+from relay.settings.groups import Auth, Limits, Pool, Tls, UpstreamTimeouts, UpstreamTls
+from relay.settings.judging import JudgingSettings
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253}[A-Za-z0-9_])?\Z")
+
+
+def _host_name() -> str:
+    return socket.gethostname() or "localhost"
+
+
+class ServeSettings(JudgingSettings):
+    """The relay: its listeners, its clients, the upstreams, and how recipients are judged."""
+
+    listen: Listeners = setting(
+        (Endpoint("localhost", 25),),
+        "SMTP listeners; `localhost` means both loopback addresses.",
+        unit="host:port",
+    )
+    allow_clients: Networks = setting(
+        (),
+        "Networks whose clients may connect, besides loopback; empty means loopback only.",
+        unit="CIDR",
+    )
+    hostname: str = Field(
+        default_factory=_host_name,
+        description="The relay's own name in the banner, in EHLO and in Received.",
+        json_schema_extra={"unit": "", "default": "the machine's"},
+    )
+    http_listen: Listeners = setting(
+        (Endpoint("0.0.0.0", 9100),),  # noqa: S104 - Prometheus scrapes from another pod
+        "HTTP listeners for metrics, health and the status page.",
+        unit="host:port",
+    )
+    # The password stands before `upstream`, whose validator reads it.
+    upstream_password: SecretStr | None = setting(
+        None, "Password of the upstream's user (AUTH), the same for all upstreams."
+    )
+    upstream_password_file: FilePath | None = setting(
+        None, "File that holds the upstream password.", unit="path"
+    )
+    upstream: Upstreams = setting(
+        (),
+        "Mail servers to relay to, in order: mail goes to the first that is available.",
+        unit="URL",
+    )
+    grace: float = seconds(
+        30.0, "Time for transactions in flight to finish after SIGTERM.", ge=0.0, le=3600
+    )
+    limits: Limits = Limits()
+    pool: Pool = Pool()
+    upstream_timeouts: UpstreamTimeouts = UpstreamTimeouts()
+    upstream_tls: UpstreamTls = UpstreamTls()
+    tls: Tls = Tls()
+    auth: Auth = Auth()
+
+    @field_validator("hostname")
+    @classmethod
+    def _hostname(cls, value: str) -> str:
+        if not _HOST_NAME.match(value):
+            raise ValueError("a host name, such as relay.example.com")
+        return value
+
+    @field_validator("listen", "http_listen")
+    @classmethod
+    def _not_empty(cls, value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        if not value:
+            raise ValueError("at least one host:port")
+        return value
+
+    @field_validator("upstream")
+    @classmethod
+    def _with_password(
+        cls, value: tuple[Upstream, ...], info: ValidationInfo
+    ) -> tuple[Upstream, ...]:
+        password = info.data.get("upstream_password")
+        return tuple(
+            upstream
+            if upstream.user is None or upstream.password
+            else replace(upstream, password=password)
+            for upstream in value
+        )
+
+    def missing(self) -> Iterator[tuple[Path, str | None, str]]:
+        """Yield what `serve` cannot run without: an upstream, its password, certificate files."""
+        if not self.upstream:
+            allowed = (
+                "needed: the mail server to relay to, such as "
+                "smtp+starttls://user@smtp.example.com:587 (or start with --dev)"
+            )
+            yield ("upstream",), None, allowed
+        password = self.upstream_password
+        authenticated = [upstream for upstream in self.upstream if upstream.user is not None]
+        if authenticated and not (password and password.get_secret_value()):
+            allowed = f"needed for {authenticated[0]} (or PRESEND_UPSTREAM_PASSWORD_FILE)"
+            yield ("upstream_password",), None, allowed
+        if self.upstream and password is not None and not authenticated:
+            allowed = "used only by an upstream with a user: user@host"
+            yield ("upstream_password",), str(password), allowed
+        files = {
+            ("tls", "cert_file"): self.tls.cert_file,
+            ("tls", "key_file"): self.tls.key_file,
+            ("upstream_tls", "ca_file"): self.upstream_tls.ca_file,
+        }
+        for path, file in files.items():
+            if file is not None and not os.access(file, os.R_OK):
+                yield path, str(file), "a readable PEM file"
+
+    def conflicts(self) -> Iterator[tuple[Path, str]]:
+        """Yield what would make an open relay or send a password in clear."""
+        yield from self._open_relay()
+        for upstream in self.upstream:
+            if upstream.user is not None and upstream.scheme == "smtp" and not upstream.loopback:
+                allowed = (
+                    "smtp+starttls:// or smtps:// where a user is given: smtp:// would send the "
+                    "password in clear"
+                )
+                yield ("upstream",), allowed
+        yield from super().conflicts()
+
+    def _open_relay(self) -> Iterator[tuple[Path, str]]:
+        reachable = [endpoint for endpoint in self.listen if not endpoint.loopback]
+        if reachable and not self.allow_clients:
+            allowed = (
+                f"{reachable[0]} is not loopback: allowed only with PRESEND_ALLOW_CLIENTS, "
+                "the networks of the clients, such as 10.42.0.0/16"
+            )
+            yield ("listen",), allowed
+        wide = too_wide(self.allow_clients)
+        if wide is not None and not self.auth.required:
+            allowed = (
+                f"{wide} would make an open relay: networks no wider than /8 (IPv4) or /16 (IPv6), "
+                "unless PRESEND_AUTH__USERNAME and PRESEND_AUTH__PASSWORD are set"
+            )
+            yield ("allow_clients",), allowed
+        if self.auth.required and reachable and not self.tls.cert_file:
+            allowed = (
+                f"needed where AUTH is required on {reachable[0]}: AUTH is offered only under TLS "
+                "or on loopback"
+            )
+            yield ("tls", "cert_file"), allowed
