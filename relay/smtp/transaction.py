@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import TypeAlias
 
-    from relay.observe.events import Result, Sink, Stage
+    from relay.observe.events import Events, Result, Stage
     from relay.reply import AnyReply
     from relay.smtp.server.commands import Mail, Rcpt
     from relay.smtp.upstream.ports import Connections, Flow
@@ -60,7 +60,7 @@ class Services:
         *,
         judge: Judge,
         connections: Connections,
-        events: Sink,
+        events: Events,
         provider: Callable[[str], str],
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         waited: Callable[[Stage, float], None],

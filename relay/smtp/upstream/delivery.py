@@ -11,8 +11,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Final
 
-from relay.observe.events import UpstreamFault
-from relay.observe.events import UpstreamReply as Replied
+from relay.observe.events import ReplyReceived, UpstreamFault
 from relay.reply import INTERMEDIATE, REFUSED, TABLE
 from relay.smtp.upstream.connect import HandshakeError
 from relay.smtp.upstream.connection import Fault
@@ -175,7 +174,7 @@ class Delivery:
     def _begun(self, got: list[UpstreamReply], data: UpstreamReply | None) -> bool:
         """Take the replies to MAIL and to RCPTs said again; false if that ended the group."""
         mail, again = got[0], 1 + len(self.accepted)
-        self._services.events.emit(Replied("mail", mail.code, "other", enhanced(mail)))
+        self._services.events.emit(ReplyReceived("mail", mail.code, "other", enhanced(mail)))
         if mail.code >= REFUSED:
             self._mail_refused(mail, data)
             return False
@@ -189,7 +188,7 @@ class Delivery:
     def _settle(self, replies: Sequence[AnyReply], data: UpstreamReply | None) -> None:
         """Finish a group that ends with DATA, and whose MAIL stands."""
         if data is not None:
-            self._services.events.emit(Replied("data", data.code, "other", enhanced(data)))
+            self._services.events.emit(ReplyReceived("data", data.code, "other", enhanced(data)))
         if not self.accepted:
             if data is not None and data.code == GO:
                 self._lone_dot()
@@ -288,7 +287,7 @@ class Delivery:
         if fault is None and fits(stage, got[0].code):
             reply = got[0]
             self._services.waited(stage, connection.took)
-            self._services.events.emit(Replied(stage, reply.code, "other", enhanced(reply)))
+            self._services.events.emit(ReplyReceived(stage, reply.code, "other", enhanced(reply)))
         else:
             text = fault.text if fault is not None else f"unexpected reply {got[0].code}"
             self._services.events.emit(UpstreamFault(stage, self.upstream, text))

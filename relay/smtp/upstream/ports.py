@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from relay.observe.events import Sink, Stage
+    from relay.observe.events import Events, Stage
     from relay.reply import AnyReply
     from relay.smtp.upstream.connection import Connection
 
@@ -36,7 +36,7 @@ class Services(Protocol):
     """What a delivery needs of the relay: a part of `transaction.Services`."""
 
     connections: Connections
-    events: Sink
+    events: Events
 
     def spawn(self, work: Coroutine[object, object, None], /) -> object:
         """Own a task until it ends."""
