@@ -86,7 +86,7 @@ class Process:
         self.events = Events()
         self._started = self.clock()
         self._open_log()
-        build: tuple[str, ...] = (VERSION, platform.python_version())
+        build = (VERSION, platform.python_version())
         self.registry.read(BUILD_INFO, lambda: {build: 1})
         self._http_listeners = Listeners()
         self._http = HttpServer(

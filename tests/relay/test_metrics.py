@@ -282,7 +282,7 @@ def test_buckets_are_cumulative_and_upper_bounds_inclusive(parts: Parts) -> None
 def test_known_series_start_at_zero(parts: Parts) -> None:
     found = samples(parts)
     for verdict, reason in RECIPIENTS.preset:
-        assert found["presend_recipients_total", "spring", verdict, reason] == 0
+        assert found["presend_recipients_total", "spring", str(verdict), str(reason)] == 0
     for result in ("relayed", "refused", "deferred", "aborted"):
         assert found["presend_messages_total", "spring", result] == 0
     for provider in PROVIDERS:

@@ -1,4 +1,4 @@
-"""Every metric that `presend serve` registers: the relay is built in memory and asked."""
+"""`presend serve` built in the test's own process, and every metric that it registers."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from relay.app import Process, Relay
 from relay.observe.log.operational import TALKATIVE
 from relay.observe.metrics import Declaration
-from relay.settings import load_settings
+from relay.settings import Settings, load_settings
 
 
 @contextlib.contextmanager
@@ -28,21 +28,27 @@ def restored_logging() -> Iterator[None]:
             logging.getLogger(name).setLevel(old)
 
 
-@contextlib.asynccontextmanager
-async def unstarted() -> AsyncIterator[Relay]:
-    """Build the relay without opening a listener."""
-    settings = load_settings(
+def settings(**environ: str) -> Settings:
+    """Return settings of a relay that needs nothing outside the process."""
+    return load_settings(
         need_upstream=True,
         environ={
             "PRESEND_UPSTREAM": "smtp://127.0.0.1:1",
             "PRESEND_STORE": "memory:",
             "PRESEND_DNS_SERVERS": "127.0.0.1:1",
+            "PRESEND_LISTEN": "127.0.0.1:0",
             "PRESEND_HTTP_LISTEN": "127.0.0.1:0",
+            **environ,
         },
     )
+
+
+@contextlib.asynccontextmanager
+async def unstarted() -> AsyncIterator[Relay]:
+    """Build the relay without opening a listener."""
     with restored_logging():
-        async with Process(settings) as process:
-            yield Relay(process, settings.upstream)
+        async with Process(settings()) as process:
+            yield Relay(process, process.settings.upstream)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, PROCESS_COLLECTOR, Metric, generate_latest
 from prometheus_client.metrics_core import (
@@ -17,8 +17,8 @@ from relay.observe.metrics.series import Counter, Histogram, Histograms, Key, Va
 
 _logger = logging.getLogger(__name__)
 
-Reading: TypeAlias = float | Mapping[str, float] | Mapping[tuple[str, ...], float]
-"""One number; or numbers by the value of the one label, or by the values of several labels."""
+Reading: TypeAlias = float | Mapping[Any, float]
+"""One number; or numbers by the value of the one label, or by a tuple of the values of several."""
 _Sample: TypeAlias = tuple[tuple[str, ...], float | Histogram]
 _Source: TypeAlias = Callable[[], Iterable[_Sample]]
 
