@@ -90,7 +90,7 @@ class Process:
         self.registry.read(BUILD_INFO, lambda: {build: 1})
         self._http_listeners = Listeners()
         self._http = HttpServer(
-            self.registry, readiness=self.troubles, page=self.page, refresh=self.events.flush
+            self.registry, readiness=self.troubles, page=self.page, flush=self.events.flush
         )
 
     def _open_log(self) -> None:
@@ -102,16 +102,16 @@ class Process:
             self.writer, campaign=campaign, level=level, form=form, masked=masked
         )
         self.event_log.register(self.registry)
+        self.events.add_sink(self.event_log)
 
     async def __aenter__(self) -> Self:
         """Open the store. Raises StoreError."""
         self.store = open_store(self.settings.store, campaign=self.settings.campaign_id)
         self.store_metrics = StoreMetrics(self.registry, self.store)
         await self.resources.enter_async_context(self.tasks)
-        self.resources.callback(self.writer.drain, GOODBYE)
+        self.resources.push_async_callback(asyncio.to_thread, self.writer.drain, GOODBYE)
         self.resources.callback(self._flush)
         self.resources.callback(self.store.close)
-        self.events.add_sink(self.event_log)
         return self
 
     async def __aexit__(

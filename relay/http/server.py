@@ -52,14 +52,14 @@ class HttpServer:
         *,
         readiness: Callable[[], Sequence[str]],
         page: Callable[[], Page],
-        refresh: Callable[[], None] = lambda: None,
+        flush: Callable[[], None] = lambda: None,
         connections: int = CONNECTIONS,
         idle: float = IDLE,
     ) -> None:
         self._registry = registry
         self._readiness = readiness
         self._page = page
-        self._refresh = refresh
+        self._flush = flush
         self._connections = connections
         self._read = asyncio.Event()
         application = web.Application(middlewares=[_guard])
@@ -101,7 +101,7 @@ class HttpServer:
         await self._runner.cleanup()
 
     async def _status_page(self, _: web.Request) -> web.Response:
-        self._refresh()
+        self._flush()
         # In a thread: the first rendering imports Jinja2, which takes too long for the loop.
         html = await asyncio.to_thread(render, self._page())
         return web.Response(text=html, content_type="text/html")
@@ -109,7 +109,7 @@ class HttpServer:
     async def _metrics_page(self, request: web.Request) -> web.Response:
         # /proc lists every open descriptor: too slow for the loop when there are thousands.
         figures = await asyncio.to_thread(process_figures)
-        self._refresh()
+        self._flush()
         body, content_type = self._registry.render(request.headers.get("Accept", ""), figures)
         self._read.set()
         return web.Response(body=body, headers={"Content-Type": content_type})

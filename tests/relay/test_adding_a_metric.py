@@ -32,7 +32,9 @@ asyncio.run(main())
 def copy(tmp_path: Path) -> Path:
     """A copy of the project in which one part has one metric more."""
     for name in ("relay", "validators", "tests/docs", "tests/support", "docs"):
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.so")
+        )
     (tmp_path / "tests/relay").mkdir()
     for name in ("tests/__init__.py", "tests/conftest.py", "tests/relay/test_metrics.py"):
         shutil.copy(ROOT / name, tmp_path / name)

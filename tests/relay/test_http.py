@@ -6,6 +6,8 @@ import hashlib
 import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any
@@ -141,9 +143,7 @@ async def test_readyz(start: Start, reasons: list[str], status: int) -> None:
 async def test_metrics(start: Start) -> None:
     registry = Registry("spring")
     things = registry.counter(counter("presend_things_total", "Things"))
-    status, headers, body = await ask(
-        await start(registry=registry, refresh=things.add), "/metrics"
-    )
+    status, headers, body = await ask(await start(registry=registry, flush=things.add), "/metrics")
     assert status == 200
     assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "presend_things_total 1.0" in body  # the count is up to date
@@ -202,10 +202,10 @@ async def test_page_says_why_mail_is_not_taken(start: Start) -> None:
         assert text in body, text
 
 
-async def test_page_is_refreshed_before_it_is_read(start: Start) -> None:
+async def test_events_are_flushed_before_the_page_is_read(start: Start) -> None:
     titles: list[str] = []
     http = await start(
-        refresh=lambda: titles.append("fresh"),
+        flush=lambda: titles.append("fresh"),
         page=lambda: Page(titles[-1], ACCEPTING, "1", 0.0, ()),
     )
     assert "<title>fresh: " in (await ask(http, "/"))[2]
@@ -323,7 +323,7 @@ async def test_one_connection_too_many_is_turned_away(start: Start) -> None:
 
 @pytest.mark.parametrize("start_of_request", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
 async def test_request_that_never_ends_is_cut(start: Start, start_of_request: bytes) -> None:
-    reader, writer = await connect(await start(idle=0.05))
+    reader, writer = await connect(await start(idle=0.2))
     writer.write(start_of_request)
     assert await reader.read() == b""
     await close(writer)
@@ -376,3 +376,8 @@ def test_on_uvloop() -> None:
         await http.stop()
 
     uvloop.run(main())
+
+
+def test_jinja_is_not_imported_before_the_page_is_viewed() -> None:
+    code = "import sys, relay.app; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
