@@ -1,12 +1,12 @@
-"""The composition root: the only place that knows every part.
+"""The composition root: the only package that knows every part.
 
-`run` starts and ends `presend serve`; `relay` is what runs; `mail` and `validation` build its two
-halves from settings.
+`process` is the shell of a long-running command; `serve` builds the relay on it. `mail` and
+`validation` build the two halves of the mail path from settings.
 """
 
 from relay.app.errors import StartError
-from relay.app.relay import VERSION, Relay
-from relay.app.run import serve
+from relay.app.process import VERSION, Process
+from relay.app.serve import Relay, serve
 from relay.app.validation import Validation, validation
 
-__all__ = ["VERSION", "Relay", "StartError", "Validation", "serve", "validation"]
+__all__ = ["VERSION", "Process", "Relay", "StartError", "Validation", "serve", "validation"]

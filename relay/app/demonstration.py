@@ -1,4 +1,4 @@
-"""What `presend serve --dev` knows without a network: one domain for each mail route verdict."""
+"""The demonstration zone of `presend serve --dev`: one domain for each kind of mail route."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ZONE: Final[Mapping[str, MailRoute]] = {
     "unroutable.example.com": Unroutable("mx.unroutable.example.com is 127.0.0.1"),
     "timeout.example.com": Unknown("no answer"),
 }
-"""Domains under example.com (RFC 2606), each with the answer that DNS would lead to."""
+"""Domains under example.com (RFC 2606), each with the mail route that DNS would give."""
 
 
 def introduction(smtp: str, http: str, maildir: str) -> str:
-    """Return what a developer should know, as lines of text."""
+    """Return the lines that introduce a developer to the running relay."""
     width = max(map(len, ZONE))
     domains = "\n".join(f"    {name:{width}}  {_says(route)}" for name, route in ZONE.items())
     return (

@@ -1,7 +1,7 @@
-"""What keeps the relay from starting."""
+"""The error that every command of the composition root may raise at its start."""
 
 from __future__ import annotations
 
 
 class StartError(Exception):
-    """The relay cannot start; the message is for the person who can change that."""
+    """The process cannot start. The message is for the operator."""

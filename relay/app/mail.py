@@ -15,11 +15,12 @@ from relay.smtp.upstream.pool import Failover, Pool
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from relay.observe.events import Sink
-    from relay.observe.metrics import Metrics
+    from relay.observe.events import Events
     from relay.settings import ServeSettings
     from relay.settings.endpoints import Upstream
+    from relay.smtp.server.metrics import ServerMetrics
     from relay.smtp.transaction import Backend
+    from relay.smtp.upstream.metrics import UpstreamMetrics
     from relay.smtp.write_buffer import WriteBuffer
     from validators.pipeline import Pipeline
 
@@ -28,8 +29,8 @@ def pools(
     settings: ServeSettings,
     upstreams: Sequence[Upstream],
     *,
-    metrics: Metrics,
-    events: Sink,
+    metrics: UpstreamMetrics,
+    events: Events,
     clock: Callable[[], float],
     write_buffer: WriteBuffer,
 ) -> Failover:
@@ -54,7 +55,7 @@ def server(
     *,
     backend: Backend,
     sender_pipeline: Pipeline,
-    metrics: Metrics,
+    metrics: ServerMetrics,
     write_buffer: WriteBuffer,
     spawn: Spawn,
 ) -> Server:

@@ -1,4 +1,4 @@
-"""One owner for every task: what is spawned here ends with the application."""
+"""Ownership of tasks: every task that is spawned here ends with the application."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _logger = logging.getLogger(__name__)
 
 
 class Tasks:
-    """A group of tasks none of which can take the others down."""
+    """A group of tasks in which the failure of one does not cancel the others."""
 
     __slots__ = ("_group", "_tasks")
 
     def __init__(self) -> None:
-        """Own nothing yet."""
+        """Begin without tasks."""
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        """Begin to own tasks."""
+        """Enter the task group."""
         await self._group.__aenter__()
         return self
 
@@ -34,7 +34,7 @@ class Tasks:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Cancel what still runs, and wait for its end; what the body raised goes on as it is."""
+        """Cancel the tasks that still run and wait for them; the body's exception propagates."""
         for task in self._tasks:
             task.cancel()
         cancelled = isinstance(error, asyncio.CancelledError)
@@ -43,14 +43,14 @@ class Tasks:
         )
 
     def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Run `work` until it ends or the application does; a fault is logged."""
+        """Run `work` until it or the application ends; an exception is logged."""
         task = self._group.create_task(_guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def every(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action` again and again; one that fails is logged, the next comes anyway."""
+        """Call `action` every `seconds`; an exception is logged and the calls go on."""
         self.spawn(_repeat(seconds, action))
 
 

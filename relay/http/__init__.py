@@ -1,6 +1,6 @@
-"""HTTP on :9100: metrics, health and the status page. Reads everything, changes nothing."""
+"""HTTP for operators: metrics, health and the status page. Reads everything, changes nothing."""
 
-from relay.http.server import HttpServer, ListenError
-from relay.http.status import Status, UpstreamStatus
+from relay.http.page import Page
+from relay.http.server import HttpServer
 
-__all__ = ["HttpServer", "ListenError", "Status", "UpstreamStatus"]
+__all__ = ["HttpServer", "Page"]

@@ -1,26 +1,23 @@
-"""The HTTP server, on aiohttp: four pages, GET and HEAD only, everything bounded."""
+"""The HTTP server, on aiohttp: four pages, GET and HEAD only, with a limit on every resource."""
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
 
-from relay.http.page import POLICY, render
-from relay.http.status import Status
-from relay.observe.metrics import Metrics, process_figures
-from relay.settings.endpoints import Endpoint
+from relay.http.page import POLICY, Page, render
+from relay.observe.metrics import Registry, process_figures
 
 _logger = logging.getLogger(__name__)
 _protocol_logger = logging.getLogger(f"{__name__}.protocol")
-_protocol_logger.setLevel(logging.CRITICAL)  # whoever sends nonsense shall not fill our log
+_protocol_logger.setLevel(logging.CRITICAL)  # a malformed request must not fill the log
 
 CONNECTIONS: Final = 100
-"""Open at once; one more gets 503 and is closed."""
+"""Connections open at once; a further one is answered 503 and closed."""
 IDLE: Final = 75.0
-"""Seconds without a complete request; longer than Prometheus's usual scrape interval."""
+"""Seconds a connection may be without a complete request; Prometheus scrapes more often."""
 SEND: Final = 10.0
 """Seconds a client may take to read a response."""
 LINE: Final = 4096
@@ -39,37 +36,35 @@ RESPONSE_HEADERS: Final = {
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class ListenError(Exception):
-    """An address cannot be listened on; the message names it and says why."""
-
-
 class HttpServer:
     """Serves /metrics, /livez, /readyz and the status page at /.
 
-    Arguments: where to listen; the metrics; what returns the reasons for not being ready (none:
-    ready); what returns the state to show. The two callbacks must not block.
+    It does not listen itself: pass `connection` to whatever opens the listeners.
+
+    Arguments: the metrics; a callable that returns the reasons for not being ready, none when
+    ready; one that returns the contents of the status page; one that is called before metrics or
+    the page are rendered, so that they are up to date. None of the callables may block.
     """
 
     def __init__(
         self,
-        endpoints: Sequence[Endpoint],
+        registry: Registry,
         *,
-        metrics: Metrics,
         readiness: Callable[[], Sequence[str]],
-        status: Callable[[], Status],
+        page: Callable[[], Page],
+        flush: Callable[[], None] = lambda: None,
         connections: int = CONNECTIONS,
         idle: float = IDLE,
     ) -> None:
-        self._endpoints = endpoints
-        self._metrics = metrics
+        self._registry = registry
         self._readiness = readiness
-        self._status = status
+        self._page = page
+        self._flush = flush
         self._connections = connections
-        self._servers: list[asyncio.Server] = []
         self._read = asyncio.Event()
         application = web.Application(middlewares=[_guard])
         application.on_response_prepare.append(_add_headers)
-        application.router.add_get("/", self._page)
+        application.router.add_get("/", self._status_page)
         application.router.add_get("/metrics", self._metrics_page)
         application.router.add_get("/livez", self._livez)
         application.router.add_get("/readyz", self._readyz)
@@ -85,60 +80,37 @@ class HttpServer:
             shutdown_timeout=1.0,
         )
 
-    @property
-    def addresses(self) -> list[Endpoint]:
-        """Where it listens, with the ports the system picked."""
-        return [
-            Endpoint(*socket.getsockname()[:2])
-            for server in self._servers
-            for socket in server.sockets
-        ]
-
     async def start(self) -> None:
-        """Listen on every endpoint.
-
-        Raises:
-            ListenError: one of them cannot be had; then none is listened on.
-        """
+        """Prepare to serve connections."""
         await self._runner.setup()
-        for endpoint in self._endpoints:
-            for host in endpoint.addresses:
-                try:
-                    await self._listen(host, endpoint.port)
-                except OSError as error:
-                    await self.stop()
-                    where = Endpoint(host, endpoint.port)
-                    raise ListenError(f"cannot listen on {where}: {_reason(error)}") from error
 
-    async def metrics_read(self) -> None:
-        """Wait until the metrics as they are now have been read once."""
-        self._read.clear()
-        await self._read.wait()
-
-    async def stop(self) -> None:
-        """Stop listening and close every connection, after the response under way."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
-        await self._runner.cleanup()
-
-    async def _listen(self, host: str, port: int) -> None:
-        loop = asyncio.get_running_loop()
-        self._servers.append(await loop.create_server(self._connected, host, port))
-
-    def _connected(self) -> asyncio.Protocol:
+    def connection(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
         server = self._runner.server
         if server is None or len(server.connections) >= self._connections:
             return _Busy()
         return server()
 
-    async def _page(self, _: web.Request) -> web.Response:
-        return web.Response(text=render(self._status()), content_type="text/html")
+    async def metrics_read(self) -> None:
+        """Wait until /metrics is requested once more."""
+        self._read.clear()
+        await self._read.wait()
+
+    async def stop(self) -> None:
+        """Close every connection, after the response under way."""
+        await self._runner.cleanup()
+
+    async def _status_page(self, _: web.Request) -> web.Response:
+        self._flush()
+        # In a thread: the first rendering imports Jinja2, which takes too long for the loop.
+        html = await asyncio.to_thread(render, self._page())
+        return web.Response(text=html, content_type="text/html")
 
     async def _metrics_page(self, request: web.Request) -> web.Response:
         # /proc lists every open descriptor: too slow for the loop when there are thousands.
         figures = await asyncio.to_thread(process_figures)
-        body, content_type = self._metrics.render(request.headers.get("Accept", ""), figures)
+        self._flush()
+        body, content_type = self._registry.render(request.headers.get("Accept", ""), figures)
         self._read.set()
         return web.Response(body=body, headers={"Content-Type": content_type})
 
@@ -156,7 +128,7 @@ _BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnec
 
 
 class _Busy(asyncio.Protocol):
-    """One connection too many."""
+    """A connection above the limit: answers 503 and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.WriteTransport):
@@ -166,7 +138,7 @@ class _Busy(asyncio.Protocol):
 
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer, within bounds, whatever the handler does."""
+    """Answer 500 when the handler raises, and cut a client that does not read the response."""
     try:
         response = await handler(request)
     except web.HTTPException:
@@ -186,10 +158,3 @@ async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(RESPONSE_HEADERS)
-
-
-def _reason(error: OSError) -> str:
-    """Return why, without the address, which each event loop words differently."""
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error)

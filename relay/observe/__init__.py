@@ -1,1 +1,1 @@
-"""Events and what is made of them: log lines and metrics."""
+"""Events of the mail path, and the log lines, metrics and page sections made of them."""

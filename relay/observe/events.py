@@ -1,12 +1,13 @@
-"""What happened to a recipient, a message, an upstream: one schema for metrics and log.
+"""Events of the mail path: the one schema from which metrics and log lines are made.
 
-Events are named tuples: immutable, and the cheapest object CPython can build. The transaction
-emits one Recipient for each RCPT and one Message for each transaction; the upstream emits the
-rest. A sink reads an event and keeps no more of it than it must.
+The transaction emits one Recipient for each RCPT and one Message for each transaction. The upstream
+side emits ReplyReceived and UpstreamFault. Events are named tuples, because they are immutable and
+cheap to build. `Events` buffers them and hands them to its sinks in batches.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 _logger = logging.getLogger(__name__)
@@ -24,17 +25,17 @@ class Recipient(NamedTuple):
     """One RCPT command was answered."""
 
     message_id: str
-    """presend's own id of the transaction, the same in Message and in the Received header."""
+    """presend's id of the transaction; the Message event and the Received header have the same."""
     address: str
     """The recipient as the client gave it."""
     verdict: str
-    """`accept`, `defer` or `reject`: what the validators said, not what the upstream said."""
+    """`accept`, `defer` or `reject`: the verdict of the validators, whatever the upstream said."""
     reason: str
     """A value of `validators.verdict.Reason`, or NO_REASON."""
     detail: str
-    """What the deciding finding adds to its reason; empty when it adds nothing."""
+    """Detail of the deciding finding; empty when it has none."""
     observed: tuple[str, ...]
-    """Reasons that were found in shadow mode and did not count."""
+    """Reasons that were found in shadow mode and therefore changed no verdict."""
     code: int
     """Reply code given to the client."""
     upstream_code: int = 0
@@ -46,79 +47,112 @@ class Recipient(NamedTuple):
 
 
 class Message(NamedTuple):
-    """One transaction ended, whichever way."""
+    """One transaction ended."""
 
     message_id: str
+    """presend's id of the transaction, as in its Recipient events."""
     sender: str
     """The envelope sender as given; empty for the null sender."""
     result: Result
     """`relayed`: the upstream took it; `refused`: 5xx; `deferred`: 4xx; `aborted`: no final reply
-    was given, because the client reset, quit or vanished."""
+    was given, because the client sent RSET or QUIT or disconnected."""
     code: int
     """Reply code given to the client; 0 when none was."""
     stage: str
-    """Command or upstream stage that settled the result, such as `final`."""
+    """Command or upstream stage that decided the result, such as `final`."""
     upstream: str
-    """`host:port`; empty when none was reached."""
+    """`host:port`; empty when no upstream was reached."""
     recipients: int
-    """Recipients the upstream accepted."""
+    """Number of recipients the upstream accepted."""
     size: int
-    """Octets of content taken from the client."""
+    """Octets of content received from the client."""
     seconds: float
-    """From MAIL to the end."""
+    """Time from MAIL to the end of the transaction."""
     validation_seconds: float
-    """The part of it that was spent judging recipients."""
+    """The part of `seconds` that was spent judging recipients."""
     reply: str
     """Text of the last reply; for the log only."""
 
 
-class UpstreamReply(NamedTuple):
-    """The upstream answered at any stage but RCPT, whose replies are in Recipient."""
+class ReplyReceived(NamedTuple):
+    """The upstream replied at any stage but RCPT. Replies to RCPT are in Recipient."""
 
     stage: Stage
     code: int
     provider: str
+    """Mailbox provider of the recipients where they share one, else `other`."""
     enhanced: str = ""
     """Enhanced status code (RFC 3463), such as `5.1.1`; empty when there was none."""
 
 
 class UpstreamFault(NamedTuple):
-    """A connection to the upstream failed, was cut, timed out or spoke nonsense."""
+    """A connection to the upstream failed, was cut, timed out or broke the protocol."""
 
     stage: Stage
     upstream: str
     """`host:port`."""
     error: str
+    """Description of the fault."""
     certificate: bool = False
-    """The upstream's certificate was refused: a person has to look, retrying will not help."""
+    """Whether the upstream's certificate was refused. Retrying does not help then."""
 
 
-Event: TypeAlias = Recipient | Message | UpstreamReply | UpstreamFault
+Event: TypeAlias = Recipient | Message | ReplyReceived | UpstreamFault
+Batch: TypeAlias = Sequence[tuple[float, Event]]
+"""Events in the order they were emitted, each with its time in seconds since the epoch."""
+
+CAPACITY: Final = 5_000
+"""Events that are buffered; one more makes the caller of `emit` flush them."""
 
 
 class Sink(Protocol):
-    """Takes every event, at once and without waiting."""
+    """A consumer of events, such as the event log and the mail metrics."""
 
-    def emit(self, event: Event, /) -> None:
-        """Take one event."""
+    def take(self, batch: Batch, /) -> None:
+        """Process a batch without waiting. The batch must not be changed."""
 
 
-class Fanout:
-    """Hands each event to every sink, in the order given; a sink that raises never breaks mail."""
+class Events:
+    """A bounded buffer between the mail path, which appends, and the sinks.
 
-    __slots__ = ("_failed", "_sinks")
+    `emit` only appends. `flush` hands all buffered events to each sink, in the order in which the
+    sinks were added. The process calls it every 100 ms, before it renders metrics or the status
+    page, and at shutdown; a full buffer is flushed at once, so that no event is ever lost.
+    """
 
-    def __init__(self, sinks: Iterable[Sink]) -> None:
-        """Bind the sinks once."""
-        self._sinks = tuple(sink.emit for sink in sinks)
-        self._failed: set[Callable[[Event], None]] = set()
+    __slots__ = ("_buffer", "_capacity", "_clock", "_failed", "_sinks")
+
+    def __init__(self, clock: Callable[[], float] = time.time, *, capacity: int = CAPACITY) -> None:
+        """`clock` returns seconds since the epoch."""
+        self._clock = clock
+        self._capacity = capacity
+        self._buffer: list[tuple[float, Event]] = []
+        self._sinks: list[Sink] = []
+        self._failed: set[int] = set()
+
+    def add_sink(self, sink: Sink) -> None:
+        """Hand every further batch to `sink` too."""
+        self._sinks.append(sink)
 
     def emit(self, event: Event) -> None:
-        """Hand on one event; the first failure of each sink is logged, with its traceback."""
-        for emit in self._sinks:
+        """Append one event to the buffer."""
+        self._buffer.append((self._clock(), event))
+        if len(self._buffer) >= self._capacity:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand the buffered events to each sink.
+
+        A sink that raises affects neither the caller nor the other sinks. Its first failure is
+        logged with a traceback.
+        """
+        if not self._buffer:
+            return
+        batch, self._buffer = self._buffer, []
+        for place, sink in enumerate(self._sinks):
             try:
-                emit(event)
+                sink.take(batch)
             except Exception:
-                if emit not in self._failed:
-                    self._failed.add(emit)
+                if place not in self._failed:
+                    self._failed.add(place)
                     _logger.exception("An event sink failed; its further failures are not logged")

@@ -1,4 +1,4 @@
-"""Settings that every command has, and the base class of each command's settings."""
+"""Settings that every command has, and those that every long-running command has besides."""
 
 import re
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from typing import Final, Self
 from pydantic import field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from relay.settings.endpoints import check_store
-from relay.settings.fields import Conflict, Path, setting
+from relay.settings.endpoints import Endpoint, check_store
+from relay.settings.fields import Conflict, Listeners, Path, seconds, setting
 from relay.settings.groups import Log
 from validators.suppression import ALL
 
@@ -88,3 +88,23 @@ class CommonSettings(BaseSettings):
     @classmethod
     def _store(cls, value: str) -> str:
         return check_store(value)
+
+
+class ProcessSettings(CommonSettings):
+    """What `relay.app.process` needs: HTTP for metrics and health, and the time for draining."""
+
+    http_listen: Listeners = setting(
+        (Endpoint("0.0.0.0", 9100),),  # noqa: S104 - Prometheus scrapes from another pod
+        "HTTP listeners for metrics, health and the status page.",
+        unit="host:port",
+    )
+    grace: float = seconds(
+        30.0, "Time for transactions in flight to finish after SIGTERM.", ge=0.0, le=3600
+    )
+
+    @field_validator("http_listen")
+    @classmethod
+    def _some_listener(cls, value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
+        if not value:
+            raise ValueError("at least one host:port")
+        return value

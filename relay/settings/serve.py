@@ -11,8 +11,9 @@ from typing import Final
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
 from relay.settings.clients import too_wide
+from relay.settings.common import ProcessSettings
 from relay.settings.endpoints import Endpoint, Upstream
-from relay.settings.fields import Listeners, Networks, Path, Upstreams, seconds, setting
+from relay.settings.fields import Listeners, Networks, Path, Upstreams, setting
 from relay.settings.groups import Auth, Limits, Pool, Tls, UpstreamTimeouts, UpstreamTls
 from relay.settings.judging import JudgingSettings
 
@@ -23,7 +24,7 @@ def _host_name() -> str:
     return socket.gethostname() or "localhost"
 
 
-class ServeSettings(JudgingSettings):
+class ServeSettings(JudgingSettings, ProcessSettings):
     """The relay: its listeners, its clients, the upstreams, and how recipients are judged."""
 
     listen: Listeners = setting(
@@ -41,11 +42,6 @@ class ServeSettings(JudgingSettings):
         description="The relay's own name in the banner, in EHLO and in Received.",
         json_schema_extra={"unit": "", "default": "the machine's"},
     )
-    http_listen: Listeners = setting(
-        (Endpoint("0.0.0.0", 9100),),  # noqa: S104 - Prometheus scrapes from another pod
-        "HTTP listeners for metrics, health and the status page.",
-        unit="host:port",
-    )
     # The password stands before `upstream`, whose validator reads it.
     upstream_password: SecretStr | None = setting(
         None, "Password of the upstream's user (AUTH), the same for all upstreams."
@@ -57,9 +53,6 @@ class ServeSettings(JudgingSettings):
         (),
         "Mail servers to relay to, in order: mail goes to the first that is available.",
         unit="URL",
-    )
-    grace: float = seconds(
-        30.0, "Time for transactions in flight to finish after SIGTERM.", ge=0.0, le=3600
     )
     limits: Limits = Limits()
     pool: Pool = Pool()
@@ -75,7 +68,7 @@ class ServeSettings(JudgingSettings):
             raise ValueError("a host name, such as relay.example.com")
         return value
 
-    @field_validator("listen", "http_listen")
+    @field_validator("listen")
     @classmethod
     def _not_empty(cls, value: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
         if not value:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from relay import reply as replies
 from relay.guard.gate import Admission, Admitted, Gate, NotNow, Wait, admitted
-from relay.observe.events import NO_REASON, Message, Recipient, Result, Sink
+from relay.observe.events import NO_REASON, Events, Message, Recipient, Result
 from relay.reply import FOR_GOOD, REFUSED, TABLE, AnyReply, Reply, UpstreamReply
 from relay.smtp.envelope import Mail, Rcpt
 from relay.smtp.upstream import delivery
@@ -46,7 +46,7 @@ class Backend(NamedTuple):
     pipeline: Pipeline
     gate: Gate
     pools: Failover
-    events: Sink
+    events: Events
     clock: Callable[[], float]
     """Monotonic seconds."""
     most_recipients: int

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, cast
 
-from relay.app import Relay
+from relay.app import Process, Relay
 from relay.settings import ServeSettings, load_settings
 from relay.settings.groups import UpstreamTimeouts
 from relay.smtp.server.connection import Connection as ClientConnection
@@ -93,7 +93,7 @@ class InMemory:
             Wire(self.upstream.hear),
             Features(pipelining=True, size=True, eight_bit=True),
             timeouts=UpstreamTimeouts(),
-            clock=relay.clock,
+            clock=relay.process.clock,
             write_buffer=relay.write_buffer,
         )
         pool._live.add(connection)
@@ -137,9 +137,8 @@ async def built(directory: Path) -> Any:  # noqa: ANN401
     )
     route = Hosts(("mx.hosts.example",), implicit=False)
     known = dict.fromkeys((*map(domain, range(100)), SENDER.partition("@")[2]), route)
-    relay = Relay(settings, settings.upstream, asyncio.get_running_loop().create_task, known)
-    yield InMemory(relay)
-    await relay.close()
+    async with Process(settings) as process:
+        yield InMemory(Relay(process, settings, settings.upstream, known))
 
 
 def calls(work: Callable[[], None]) -> int:
@@ -182,7 +181,7 @@ def figures(memory: InMemory) -> Iterator[tuple[str, float]]:
     def messages(recipients: int, count: int) -> None:
         for _ in range(count):
             memory.send(recipients)
-        memory.relay.event_log.flush()
+        memory.relay.process.events.flush()
 
     messages(1, 10)
     messages(20, 1)

@@ -12,16 +12,16 @@ import promql_parser
 import pytest
 import yaml
 
-from relay.observe.metrics.catalogue import CATALOGUE
 from tests.deploy.dashboards import FILES, NAMES, load, panels, queries
 from tests.deploy.manifests import DEPLOY, HERE
 from tests.support import need
+from tests.support.registered import declarations
 
 SUFFIXES = {"counter": [""], "gauge": [""], "histogram": ["_bucket", "_count", "_sum"]}
 METRICS = {
     metric.name + suffix: set(metric.labels)
-    for metric in CATALOGUE
-    for suffix in SUFFIXES[metric.type]
+    for metric in declarations()
+    for suffix in SUFFIXES[metric.kind]
 }
 TARGET_LABELS = {"job", "campaign", "instance", "namespace", "pod", "le"}
 RULES = [
@@ -76,7 +76,7 @@ def test_expressions_ask_for_metrics_and_labels_that_exist() -> None:
 
 def test_every_metric_is_watched() -> None:
     used = " ".join(expressions())
-    unused = {metric.name for metric in CATALOGUE if metric.name not in used}
+    unused = {metric.name for metric in declarations() if metric.name not in used}
     assert unused == set()
 
 

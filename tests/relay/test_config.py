@@ -162,9 +162,9 @@ def test_every_problem_is_named_at_once() -> None:
     ) == [
         "PRESEND_LOG__LEVEL = 'loud': allowed is 'debug', 'info', 'warning' or 'error'",
         "PRESEND_LOG__MASK = 'perhaps': true or false",
+        "PRESEND_GRACE = 'soon': a number from 0 to 3600 (s)",
         "PRESEND_POLICY__NULL_MX = 'explode': allowed is 'reject', 'defer', 'observe' or 'off'",
         "PRESEND_DNS__TIMEOUT = 'nan': a number from 0.001 to 120 (s)",
-        "PRESEND_GRACE = 'soon': a number from 0 to 3600 (s)",
         "PRESEND_LIMITS__CONNECTIONS = '0': a whole number from 1 to 100000 (connections)",
     ]
 

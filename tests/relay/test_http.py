@@ -1,4 +1,4 @@
-"""The HTTP server at its socket: what it answers, and how little it takes to bear with a client."""
+"""The HTTP server at its socket: its answers, and its limits on clients."""
 
 import asyncio
 import base64
@@ -6,56 +6,99 @@ import hashlib
 import json
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 import uvloop
 
-from relay.http import HttpServer, ListenError, Status, UpstreamStatus, server
-from relay.observe.metrics import Metrics
+from relay.app.listeners import ListenError, Listeners
+from relay.app.validation_metrics import dns_section
+from relay.http import HttpServer, Page, server
+from relay.observe.mail_metrics import messages_section, recipients_section
+from relay.observe.metrics import Registry, counter
+from relay.observe.section import Row, Section, Share, Text, note, troubles
 from relay.settings.endpoints import Endpoint
+from relay.smtp.upstream.metrics import section as upstream_section
+from relay.stores.metrics import section as store_section
 
 ANY = Endpoint("127.0.0.1", 0)
-STATUS = Status(
-    campaign="spring",
+
+
+def upstream(name: str, *, not_before: float = 0, **connections: int) -> Any:  # noqa: ANN401
+    numbers = {"idle": 0, "busy": 0, "connecting": 0, **connections}
+    return SimpleNamespace(name=name, not_before=not_before, **numbers)
+
+
+def store(entries: dict[str, int], trouble: str | None = None) -> Any:  # noqa: ANN401
+    return SimpleNamespace(counts=lambda: entries, healthy=lambda: trouble)
+
+
+ACCEPTING = Text("accepting", "good")
+PAGE = Page(
+    title="spring",
+    state=ACCEPTING,
     version="1.2.3",
     uptime=93784.0,
-    draining=False,
-    sessions=12,
-    messages={"relayed": 184223, "refused": 12},
-    verdicts={("accept", "none"): 184221, ("reject", "suppressed"): 9120, ("defer", "mx"): 1},
-    observed={"role_account": 13},
-    upstreams=(
-        UpstreamStatus("smtp.example.net:587", "smtp+starttls", idle=14, busy=6, connecting=1),
-        UpstreamStatus("192.0.2.1:25", "smtp", backoff=41.2),
+    sections=(
+        recipients_section(
+            {("accept", "none"): 184221, ("reject", "suppressed"): 9120, ("defer", "mx"): 1},
+            {"role_account": 13},
+        ),
+        messages_section({"relayed": 184223, "refused": 12}, sessions=12),
+        upstream_section(
+            [
+                (upstream("smtp.example.net:587", idle=14, busy=6, connecting=1), "smtp+starttls"),
+                (upstream("192.0.2.1:25", not_before=41.2), "smtp"),
+            ],
+            now=0.0,
+        ),
+        dns_section(SimpleNamespace(hits=190233, misses=1203, shared=44)),
+        store_section(store({"hard_bounce": 10233}), "sqlite:///var/lib/presend/presend.db"),
     ),
-    dns_hits=190233,
-    dns_misses=1203,
-    dns_shared=44,
-    suppressions={"hard_bounce": 10233},
-    store="sqlite:///var/lib/presend/presend.db",
 )
 
-Start = Callable[..., Awaitable[HttpServer]]
+
+class Started(HttpServer):
+    """A server that listens on a free port of the loopback address."""
+
+    def __init__(self, **settings: Any) -> None:  # noqa: ANN401
+        settings = {"readiness": list, "page": lambda: PAGE, **settings}
+        super().__init__(settings.pop("registry", Registry("spring")), **settings)
+        self.listeners = Listeners()
+
+    async def listen(self) -> None:
+        """Start, and open the listener."""
+        await self.start()
+        await self.listeners.open([ANY], self.connection, "PRESEND_HTTP_LISTEN")
+
+    @property
+    def addresses(self) -> list[Endpoint]:
+        """The addresses listened on."""
+        return self.listeners.addresses
+
+    async def stop(self) -> None:
+        """Close the listener and the connections."""
+        self.listeners.close()
+        await super().stop()
+
+
+Start = Callable[..., Awaitable[Started]]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Start a server on a free port of the loopback address; stopped after the test."""
-    started: list[HttpServer] = []
+    started: list[Started] = []
 
-    async def make(
-        *,
-        readiness: Callable[[], list[str]] = list,
-        status: Callable[[], Status] = lambda: STATUS,
-        **limits: Any,  # noqa: ANN401
-    ) -> HttpServer:
-        metrics = Metrics("spring", providers=["google"], version="1.2.3")
-        http = HttpServer([ANY], metrics=metrics, readiness=readiness, status=status, **limits)
-        await http.start()
+    async def make(**settings: Any) -> Started:  # noqa: ANN401
+        http = Started(**settings)
         started.append(http)
+        await http.listen()
         return http
 
     yield make
@@ -64,7 +107,7 @@ async def start() -> AsyncIterator[Start]:
 
 
 async def ask(
-    http: HttpServer, path: str, method: str = "GET", **headers: str
+    http: Started, path: str, method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, str], str]:
     async with (
         aiohttp.ClientSession() as session,
@@ -73,7 +116,7 @@ async def ask(
         return response.status, dict(response.headers), await response.text()
 
 
-async def connect(http: HttpServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connect(http: Started) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection(*http.addresses[0])
 
 
@@ -98,10 +141,12 @@ async def test_readyz(start: Start, reasons: list[str], status: int) -> None:
 
 
 async def test_metrics(start: Start) -> None:
-    status, headers, body = await ask(await start(), "/metrics")
+    registry = Registry("spring")
+    things = registry.counter(counter("presend_things_total", "Things"))
+    status, headers, body = await ask(await start(registry=registry, flush=things.add), "/metrics")
     assert status == 200
     assert headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert 'presend_build_info{python="' in body
+    assert "presend_things_total 1.0" in body  # the count is up to date
     assert "process_resident_memory_bytes" in body
 
 
@@ -136,48 +181,56 @@ async def test_page_shows_the_status(start: Start) -> None:
         assert shown in text, shown
 
 
-@pytest.mark.parametrize(
-    ("draining", "reasons", "state"),
-    [
-        (False, (), "accepting"),
-        (False, ("the store does not answer",), "not ready"),
-        (True, ("draining",), "draining"),
-    ],
-)
-async def test_page_says_whether_mail_is_taken(
-    start: Start,
-    *,
-    draining: bool,
-    reasons: tuple[str, ...],
-    state: str,
-) -> None:
-    shown = Status("spring", "1", 0.0, draining, reasons, store_trouble="disk I/O error")
-    _, _, body = await ask(await start(status=lambda: shown), "/")
-    assert f"<title>spring: {state} - presend</title>" in body
-    assert all(reason in body for reason in reasons)
-    assert "disk I/O error" in body
-    assert "up 0 s" in body
+async def test_page_says_why_mail_is_not_taken(start: Start) -> None:
+    sections = (
+        troubles(["the store does not answer"]),
+        recipients_section({}, {}),
+        messages_section({}, 0),
+        store_section(store({}, "disk I/O error"), "memory:"),
+    )
+    shown = Page("spring", Text("not ready", "bad"), "1", 0.0, sections)
+    _, _, body = await ask(await start(page=lambda: shown), "/")
+    assert "<title>spring: not ready - presend</title>" in body
+    for text in (
+        "the store does not answer",
+        "No recipient yet.",
+        "No message yet.",
+        "The list is empty.",
+        "disk I/O error",
+        "up 0 s",
+    ):
+        assert text in body, text
+
+
+async def test_events_are_flushed_before_the_page_is_read(start: Start) -> None:
+    titles: list[str] = []
+    http = await start(
+        flush=lambda: titles.append("fresh"),
+        page=lambda: Page(titles[-1], ACCEPTING, "1", 0.0, ()),
+    )
+    assert "<title>fresh: " in (await ask(http, "/"))[2]
 
 
 async def test_page_escapes_every_value(start: Start) -> None:
     evil = "<script>alert(1)</script>&\"'"
-    shown = Status(
-        campaign=evil,
-        version=evil,
-        uptime=0,
-        draining=False,
-        reasons=(evil,),
-        messages={evil: 1},
-        verdicts={(evil, evil): 1},
-        observed={evil: 1},
-        upstreams=(UpstreamStatus(evil, evil),),
-        suppressions={evil: 1},
-        store=evil,
-        store_trouble=evil,
-    )
-    _, _, body = await ask(await start(status=lambda: shown), "/")
+    text = Text(evil, below=evil)
+    inner = Section(evil, rows=(Row(text, (text, text)),), notes=(note(evil),))
+    section = Section(evil, rows=inner.rows, notes=inner.notes, inner=(inner,), wide=True)
+    shown = Page(evil, Text(evil), evil, 0.0, (section,))
+    _, _, body = await ask(await start(page=lambda: shown), "/")
     assert "<script" not in body
-    assert body.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&quot;&#x27;") == 13
+    assert body.count("&lt;script&gt;alert(1)&lt;/script&gt;&amp;&#34;&#39;") == 21
+
+
+async def test_bar_of_shares_adds_up_to_the_whole_width(start: Start) -> None:
+    section = Section("Shares", bar=(Share("good", 1), Share("wait", 0), Share("bad", 3)))
+    shown = Page("spring", ACCEPTING, "1", 0.0, (section,))
+    _, _, body = await ask(await start(page=lambda: shown), "/")
+    assert re.findall(r'<rect class="(\w+)" x="([\d.]+)" width="([\d.]+)"', body) == [
+        ("good", "0.00", "25.00"),
+        ("wait", "25.00", "0.00"),
+        ("bad", "25.00", "75.00"),
+    ]
 
 
 async def test_page_needs_nothing_from_outside_and_no_script(start: Start) -> None:
@@ -225,10 +278,10 @@ async def test_methods_and_paths(start: Start, method: str, path: str, status: i
 async def test_fault_of_our_own_is_logged_and_not_shown(
     start: Start, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken() -> Status:
+    def broken() -> Page:
         raise ValueError("secret")
 
-    status, _, body = await ask(await start(status=broken), "/")
+    status, _, body = await ask(await start(page=broken), "/")
     assert (status, body) == (500, "internal error, see the log\n")
     assert "secret" in caplog.text
 
@@ -270,7 +323,7 @@ async def test_one_connection_too_many_is_turned_away(start: Start) -> None:
 
 @pytest.mark.parametrize("start_of_request", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
 async def test_request_that_never_ends_is_cut(start: Start, start_of_request: bytes) -> None:
-    reader, writer = await connect(await start(idle=0.05))
+    reader, writer = await connect(await start(idle=0.2))
     writer.write(start_of_request)
     assert await reader.read() == b""
     await close(writer)
@@ -281,7 +334,7 @@ async def test_client_that_does_not_read_is_cut(
 ) -> None:
     monkeypatch.setattr(server, "SEND", 0.05)
     size = 32 << 20
-    http = await start(status=lambda: Status("x" * size, "1", 0.0, draining=False))
+    http = await start(page=lambda: PAGE._replace(title="x" * size))
     cut = asyncio.Event()
     connections = http._runner.server
     assert connections is not None
@@ -300,27 +353,6 @@ async def test_client_that_does_not_read_is_cut(
         await cut.wait()
 
 
-async def test_taken_port_is_a_clear_error_and_nothing_is_left_open(start: Start) -> None:
-    taken = (await start()).addresses[0]
-    metrics = Metrics("spring", providers=[], version="1")
-    free = HttpServer([ANY, taken], metrics=metrics, readiness=list, status=lambda: STATUS)
-    with pytest.raises(ListenError) as error:
-        await free.start()
-    assert str(error.value) == f"cannot listen on {taken}: Address already in use"
-    assert free.addresses == []
-
-
-async def test_host_that_does_not_exist_is_a_clear_error() -> None:
-    http = HttpServer(
-        [Endpoint("192.0.2.1", 0)],
-        metrics=Metrics("spring", providers=[], version="1"),
-        readiness=list,
-        status=lambda: STATUS,
-    )
-    with pytest.raises(ListenError, match=r"^cannot listen on 192\.0\.2\.1:0: C?"):
-        await http.start()
-
-
 async def test_stop_closes_what_is_open(start: Start) -> None:
     http = await start()
     reader, writer = await connect(http)
@@ -336,13 +368,16 @@ async def test_stop_closes_what_is_open(start: Start) -> None:
 
 def test_on_uvloop() -> None:
     async def main() -> None:
-        metrics = Metrics("spring", providers=[], version="1")
-        http = HttpServer([ANY], metrics=metrics, readiness=list, status=lambda: STATUS)
-        await http.start()
+        http = Started()
+        await http.listen()
         assert (await ask(http, "/readyz"))[0] == 200
-        second = HttpServer(http.addresses, metrics=metrics, readiness=list, status=lambda: STATUS)
         with pytest.raises(ListenError, match="Address already in use"):
-            await second.start()
+            await Listeners().open(http.addresses, http.connection, "PRESEND_HTTP_LISTEN")
         await http.stop()
 
     uvloop.run(main())
+
+
+def test_jinja_is_not_imported_before_the_page_is_viewed() -> None:
+    code = "import sys, relay.app; sys.exit('jinja2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.observe.events import Event, Message, Recipient, UpstreamFault, UpstreamReply
+from relay.observe.events import Event, Message, Recipient, ReplyReceived, UpstreamFault
 from relay.observe.log import EventLog, LineWriter, install, mask, mask_text
-from relay.observe.log.operational import TALKATIVE
+from tests.support.registered import restored_logging
 
 NOON = 1795521600.0  # 2026-11-24T12:00:00Z
 
@@ -43,7 +43,7 @@ MESSAGE = Message(
     validation_seconds=0.0000123,
     reply="4.2.2 <john.doe@example.com> over quota",
 )
-REPLY = UpstreamReply("final", 250, "google", "2.0.0")
+REPLY = ReplyReceived("final", 250, "google", "2.0.0")
 FAULT = UpstreamFault("banner", "esp.example.net:587", "timed out")
 UNTRUSTED = UpstreamFault("starttls", "esp.example.net:587", "expired", certificate=True)
 
@@ -97,15 +97,8 @@ def pipe(make_pipe: Callable[..., Pipe]) -> Pipe:
 
 @pytest.fixture
 def _restored_logging() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
-    levels = {name: logging.getLogger(name).level for name in TALKATIVE}
-    yield
-    logging.captureWarnings(capture=False)
-    root.setLevel(level)
-    root.handlers[:] = handlers
-    for name, old in levels.items():
-        logging.getLogger(name).setLevel(old)
+    with restored_logging():
+        yield
 
 
 def event_log(pipe: Pipe, **settings: Any) -> EventLog:  # noqa: ANN401
@@ -114,9 +107,8 @@ def event_log(pipe: Pipe, **settings: Any) -> EventLog:  # noqa: ANN401
 
 def written(pipe: Pipe, *events: Event, **settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     log = event_log(pipe, **settings)
-    for event in events:
-        log.emit(event)
-    log.flush()
+    log.take([(NOON, event) for event in events])
+    log.report_dropped()
     return pipe.lines()
 
 
@@ -177,8 +169,7 @@ def test_upstream_fault_and_reply(pipe: Pipe) -> None:
 
 def test_text_format_leaves_out_what_is_empty(pipe: Pipe) -> None:
     log = event_log(pipe, form="text")
-    log.emit(RECIPIENT._replace(detail="two words", observed=()))
-    log.flush()
+    log.take([(NOON, RECIPIENT._replace(detail="two words", observed=()))])
     assert pipe.read().decode() == (
         "2026-11-24T12:00:00.000Z info recipient campaign=spring message_id=7f3a"
         " address=j***@example.com verdict=reject reason=suppressed"
@@ -205,11 +196,8 @@ def test_levels(pipe: Pipe, level: str, logged: list[Event]) -> None:
 
 
 def test_time_stamp_is_that_of_the_event_to_the_millisecond(pipe: Pipe) -> None:
-    times = iter([NOON + 0.0019, NOON + 0.0019, NOON + 0.999, NOON + 1, NOON + 61.25])
-    log = EventLog(pipe.writer, campaign="spring", clock=lambda: next(times))
-    for _ in range(5):
-        log.emit(RECIPIENT)
-    log.flush()
+    times = [NOON + 0.0019, NOON + 0.0019, NOON + 0.999, NOON + 1, NOON + 61.25]
+    event_log(pipe).take([(seconds, RECIPIENT) for seconds in times])
     assert [line["ts"][17:] for line in pipe.lines()] == [
         "00.001Z",
         "00.001Z",
@@ -241,9 +229,7 @@ def test_an_event_is_one_printable_line_whatever_it_holds(
 ) -> None:
     pipe = Pipe()
     log = EventLog(pipe.writer, campaign=campaign, form=form, masked=False)  # type: ignore[arg-type]
-    for event in events:
-        log.emit(event)
-    log.flush()
+    log.take([(NOON, event) for event in events])
     lines = pipe.read().decode("ascii").split("\n")
     assert len(lines) == len(events) + 1
     assert all(line.isprintable() for line in lines)
@@ -330,28 +316,29 @@ def test_nothing_is_masked_when_the_operator_says_so(pipe: Pipe) -> None:
 # Who does not wait, and what is lost
 
 
-def test_nothing_is_written_before_the_flush_and_nothing_twice(pipe: Pipe) -> None:
+def test_lines_of_a_batch_are_written_in_one_piece(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pieces: list[tuple[bytes, int]] = []
+    monkeypatch.setattr(pipe.writer, "write", lambda data, lines: pieces.append((data, lines)))
+    event_log(pipe).take([(NOON, RECIPIENT), (NOON, MESSAGE), (NOON, REPLY)])
+    ((data, lines),) = pieces
+    assert data.count(b"\n") == lines == 2
+
+
+def test_lines_above_the_capacity_are_dropped_counted_and_reported(
+    make_pipe: Callable[..., Pipe],
+) -> None:
+    pipe = make_pipe(capacity=1000)
     log = event_log(pipe)
-    log.emit(RECIPIENT)
-    assert pipe.writer.drain(10)
-    log.flush()
-    log.flush()
-    assert len(pipe.lines()) == 1
-
-
-def test_full_buffer_drops_counts_and_says_so(pipe: Pipe) -> None:
-    log = event_log(pipe, capacity=2)
-    for _ in range(5):
-        log.emit(RECIPIENT)
-    assert log.dropped == 3
-    log.flush()
-    log.emit(MESSAGE)
-    log.flush()
-    assert log.dropped == 3
+    log.take([(NOON, RECIPIENT)] * 20)
+    assert log.dropped == 20
+    log.report_dropped()
+    log.take([(NOON, MESSAGE)])
+    log.report_dropped()
+    assert log.dropped == 20
     assert [(line["event"], line.get("lines")) for line in pipe.lines()] == [
-        ("recipient", None),
-        ("recipient", None),
-        ("log_dropped", 3),
+        ("log_dropped", 20),
         ("message", None),
     ]
 
@@ -366,16 +353,15 @@ def test_pipe_that_nobody_reads_blocks_nobody(make_pipe: Callable[..., Pipe]) ->
     assert pipe.writer.write(b"x" * (page - 10))
     assert not pipe.writer.drain(0)
     log = event_log(pipe)
-    log.emit(RECIPIENT)
-    log.emit(RECIPIENT)
-    log.flush()
+    log.take([(NOON, RECIPIENT), (NOON, RECIPIENT)])
+    log.report_dropped()
     assert log.dropped == 2
 
     got = b""
     while len(got) < room + page - 10:
         got += os.read(pipe.reading, room)
     assert pipe.writer.drain(10)
-    log.flush()
+    log.report_dropped()
     (line,) = pipe.lines()
     assert (line["event"], line["level"], line["lines"]) == ("log_dropped", "warning", 2)
     assert log.dropped == 2
@@ -427,10 +413,9 @@ def test_event_that_cannot_be_written_takes_no_other_with_it(
     pipe: Pipe, caplog: pytest.LogCaptureFixture
 ) -> None:
     log = event_log(pipe)
-    log.emit(RECIPIENT)
-    log.emit(RECIPIENT._replace(reason=None))  # type: ignore[arg-type]
-    log.emit(MESSAGE)
-    log.flush()
+    broken = RECIPIENT._replace(reason=None)  # type: ignore[arg-type]
+    log.take([(NOON, RECIPIENT), (NOON, broken), (NOON, MESSAGE)])
+    log.report_dropped()
     assert [line["event"] for line in pipe.lines()] == ["recipient", "message", "log_dropped"]
     assert caplog.records[0].exc_info is not None
 

@@ -1,11 +1,13 @@
-"""What the HTTP port and the log show, and what they keep to themselves."""
+"""What the HTTP port and the log show, and what they must not show."""
 
 import json
+import urllib.request
+from pathlib import Path
 
 import pytest
 
 from tests.support.eventually import eventually
-from tests.support.presend import Presend, Start
+from tests.support.presend import Presend, Start, command
 from tests.support.upstream import Upstream
 from tests.support.wire import Client
 
@@ -109,3 +111,29 @@ def test_sessions_end_when_clients_vanish(presend: Presend) -> None:
         with Client.greeted(presend.smtp_port) as client:
             client.send(b"MAIL FROM:<news@app.example>\r\nRCPT TO:<ann@exa")
     eventually(lambda: presend.metric("presend_sessions") == 0, "no session is left")
+
+
+def test_localhost_means_every_loopback_address_for_smtp_and_http(
+    start: Start, upstream: Upstream
+) -> None:
+    presend = start(upstream, LISTEN="localhost:0", HTTP_LISTEN="localhost:0")
+    line = presend.wait_for_event("listening")
+    for protocol in ("smtp", "http"):
+        hosts = [address.rpartition(":")[0] for address in line[protocol]]
+        assert hosts in (["127.0.0.1", "[::1]"], ["127.0.0.1"])  # the latter without IPv6
+    for address in line["http"]:
+        with urllib.request.urlopen(f"http://{address}/livez", timeout=10) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("setting", ["PRESEND_LISTEN", "PRESEND_HTTP_LISTEN"])
+def test_a_port_that_is_taken_ends_the_start_with_its_setting(
+    presend: Presend, tmp_path: Path, setting: str
+) -> None:
+    taken = f"127.0.0.1:{presend.http_port}"
+    listen = {"PRESEND_LISTEN": "127.0.0.1:0", "PRESEND_HTTP_LISTEN": "127.0.0.1:0", setting: taken}
+    listen["PRESEND_UPSTREAM"] = "smtp://127.0.0.1:1"
+    done = command("serve", directory=tmp_path, settings=listen)
+    assert done.returncode == 1
+    sentence = f"presend: cannot listen on {taken} ({setting}): Address already in use"
+    assert done.stderr.splitlines() == [sentence]

@@ -1,15 +1,24 @@
-"""Log lines on stderr: what happened to mail (EventLog) and to the program (install).
+"""Log lines on stderr: events of the mail path (EventLog), and the program's own log (install).
 
-One JSON object, or one line of `key=value`, each: `ts`, `level`, `event`, `campaign`, then the
-fields; docs/events.md names them all. A line holds no secret and, unless the operator wants it,
-no local part of an address. Nothing here waits for who reads the lines; what is dropped for that
-is counted and said.
+A line is a JSON object or `key=value` pairs: `ts`, `level`, `event`, `campaign`, then the fields of
+its kind; docs/events.md documents them all. No line holds a secret or, unless the operator wants
+it, the local part of an address. Nothing waits for the reader of the lines: lines that cannot be
+written in time are dropped and counted, and the count is logged.
 """
 
 from relay.observe.log.event_log import EventLog
-from relay.observe.log.lines import Format
+from relay.observe.log.lines import Format, Lines
 from relay.observe.log.masking import mask, mask_text
 from relay.observe.log.operational import LogHandler, install
 from relay.observe.log.writer import LineWriter
 
-__all__ = ["EventLog", "Format", "LineWriter", "LogHandler", "install", "mask", "mask_text"]
+__all__ = [
+    "EventLog",
+    "Format",
+    "LineWriter",
+    "Lines",
+    "LogHandler",
+    "install",
+    "mask",
+    "mask_text",
+]

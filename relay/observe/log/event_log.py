@@ -1,34 +1,45 @@
-"""The event sink that writes what happened to mail as log lines."""
+"""The event sink that writes events of the mail path as log lines."""
 
 import logging
 import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from relay.observe.events import Event, Message, Recipient, UpstreamFault, UpstreamReply
+from relay.observe.events import (
+    Batch,
+    Event,
+    Message,
+    Recipient,
+    ReplyReceived,
+    UpstreamFault,
+)
 from relay.observe.log.lines import Format, Lines
 from relay.observe.log.masking import mask, mask_text
 from relay.observe.log.writer import LineWriter
+from relay.observe.metrics import Registry, counter
 
 _logger = logging.getLogger(__name__)
+
+LOG_DROPPED: Final = counter(
+    "presend_log_dropped_total", "Log lines dropped because they were not read fast enough"
+)
 
 LONGEST_TEXT: Final = 1000
 """Characters of a reply or an error that are logged."""
 
 _HEAD: Final = Recipient._fields.index("verdict")
-"""Fields of a recipient's line that differ from line to line; most lines share the rest."""
+"""The fields before it differ from line to line; many lines share the values of the others."""
 _MOST_TAILS: Final = 1024
-"""Ends of recipients' lines that are kept."""
+"""Bound of the cache of ends of recipients' lines."""
 
 
 class EventLog:
-    """Keeps events until `flush` and then writes their lines at once.
+    """An event sink that writes a line for each event, the lines of a batch in one piece.
 
-    An event costs the mail path an append. At most `capacity` events are kept; more are dropped
-    and counted, and the next flush that gets through logs how many were lost.
+    Lines that the writer cannot take are dropped and counted; `report_dropped` logs how many.
 
     Levels: Recipient and Message are `info`; UpstreamFault is `warning`, and `error` when a
-    certificate was refused; UpstreamReply is `debug`, since a refusal is in the other lines.
+    certificate was refused; ReplyReceived is `debug`, since a refusal is in the other lines too.
     """
 
     def __init__(
@@ -39,14 +50,11 @@ class EventLog:
         level: str = "info",
         form: Format = "json",
         masked: bool = True,
-        capacity: int = 20_000,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
-        self._capacity = capacity
         self._clock = clock
-        self._events: list[tuple[float, Event]] = []
-        self._overflown = 0
+        self._unwritable = 0
         self._reported = 0
         self._mask = mask if masked else str
         self._mask_text = mask_text if masked else str
@@ -57,14 +65,14 @@ class EventLog:
         self._recipient_tail = lines.tail(Recipient._fields[_HEAD:])
         self._tails: dict[tuple[object, ...], str] = {}
         self._as_message = lines.shape("info", "message", Message._fields)
-        self._as_reply = lines.shape("debug", "upstream_reply", UpstreamReply._fields)
+        self._as_reply = lines.shape("debug", "upstream_reply", ReplyReceived._fields)
         self._as_fault = lines.shape("warning", "upstream_fault", UpstreamFault._fields)
         self._as_refused_certificate = lines.shape("error", "upstream_fault", UpstreamFault._fields)
         self._as_dropped = lines.shape("warning", "log_dropped", ("lines",))
         formats: dict[type, tuple[int, Callable[[str, Any], str]]] = {
             Recipient: (logging.INFO, self._recipient),
             Message: (logging.INFO, self._message),
-            UpstreamReply: (logging.DEBUG, self._reply),
+            ReplyReceived: (logging.DEBUG, self._reply),
             UpstreamFault: (logging.ERROR, self._fault),
         }
         self._formats = {
@@ -74,22 +82,23 @@ class EventLog:
     @property
     def dropped(self) -> int:
         """Lines dropped so far, here and by the writer."""
-        return self._overflown + self._writer.dropped
+        return self._unwritable + self._writer.dropped
 
-    def emit(self, event: Event) -> None:
-        """Keep an event for the next flush."""
-        if event.__class__ in self._formats:
-            if len(self._events) < self._capacity:
-                self._events.append((self._clock(), event))
-            else:
-                self._overflown += 1
+    def register(self, registry: Registry) -> None:
+        """Register the metric of dropped lines."""
+        registry.read(LOG_DROPPED, lambda: self.dropped)
 
-    def flush(self) -> None:
-        """Hand the lines of all events kept to the writer, in one piece."""
-        if self._events:
-            events, self._events = self._events, []
-            lines = [self._line(seconds, event) for seconds, event in events]
+    def take(self, batch: Batch) -> None:
+        """Hand the lines of all events of the batch to the writer."""
+        formats = self._formats
+        lines = [
+            self._line(seconds, event) for seconds, event in batch if event.__class__ in formats
+        ]
+        if lines:
             self._writer.write("".join(lines).encode("ascii"), len(lines))
+
+    def report_dropped(self) -> None:
+        """Log how many lines were dropped since this was last logged, if any were."""
         dropped = self.dropped
         if dropped > self._reported:
             stamp = self._lines.stamp(self._clock())
@@ -101,12 +110,12 @@ class EventLog:
         try:
             return self._formats[event.__class__](self._lines.stamp(seconds), event)
         except Exception:
-            self._overflown += 1
+            self._unwritable += 1
             _logger.exception("An event cannot be logged")
             return ""
 
     def _text(self, text: str) -> str:
-        """Quote text that somebody else wrote."""
+        """Quote text that a client or an upstream wrote."""
         return self._quote(self._mask_text(text)[:LONGEST_TEXT] if text else "")
 
     def _recipient(self, stamp: str, event: Recipient) -> str:
@@ -114,7 +123,7 @@ class EventLog:
         tail = self._tails.get(said)
         if tail is None:
             tail = self._recipient_end(event)
-            if not event.detail:  # then it is one of few, and the next recipient's too
+            if not event.detail:  # without a detail there are few different ends: keep them
                 if len(self._tails) >= _MOST_TAILS:
                     self._tails.clear()
                 self._tails[said] = tail
@@ -125,7 +134,7 @@ class EventLog:
         )
 
     def _recipient_end(self, event: Recipient) -> str:
-        """Return all that follows the address."""
+        """Return the end of the line, from the field after the address on."""
         quote, detail = self._quote, event.detail
         return self._recipient_tail(
             (
@@ -159,7 +168,7 @@ class EventLog:
             ),
         )
 
-    def _reply(self, stamp: str, event: UpstreamReply) -> str:
+    def _reply(self, stamp: str, event: ReplyReceived) -> str:
         quote = self._quote
         stage, code, provider, enhanced = event
         return self._as_reply(stamp, (quote(stage), code, quote(provider), quote(enhanced)))

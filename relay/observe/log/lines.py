@@ -1,6 +1,6 @@
-"""The shape of a log line: JSON for machines, `key=value` for eyes.
+"""The formats of a log line: JSON, and `key=value` for people.
 
-Both escape everything but printable ASCII, so no field can begin a line of its own or move a
+Both escape everything but printable ASCII, so that no field can start a new line or move a
 terminal's cursor.
 """
 
@@ -12,14 +12,14 @@ from typing import Final, Literal, TypeAlias
 
 Format: TypeAlias = Literal["json", "text"]
 Render: TypeAlias = Callable[[str, Sequence[object]], str]
-"""Makes a line of a time stamp and the values, already quoted, of the fields."""
+"""Returns a line, given a time stamp and the quoted values of the fields."""
 
 _PLAIN: Final = re.compile(r"[!#-<>-\[\]-~]+")
-"""Printable ASCII without blank, quote, equals sign and backslash."""
+"""Printable ASCII without space, quote, equals sign and backslash."""
 
 
 class Lines:
-    """Makes lines of one format for one campaign."""
+    """Formats log lines of one campaign in one format."""
 
     __slots__ = ("_campaign", "_date", "_json", "_milliseconds", "_second", "_stamp", "quote")
 
@@ -52,12 +52,12 @@ class Lines:
         return self._stamp
 
     def shape(self, level: str, event: str, names: Sequence[str]) -> Render:
-        """Return what makes lines of one kind: `ts`, `level`, `event`, `campaign`, then names."""
+        """Return a function that formats lines of one kind, whose fields are `names`."""
         head, end = self.head(level, event, names), self.tail(())(())
         return lambda stamp, values: head(stamp, values) + end
 
     def head(self, level: str, event: str, names: Sequence[str]) -> Render:
-        """Return what makes the beginnings of lines of one kind, up to the last of `names`."""
+        """Return a function that formats the beginning of a line, up to the last of `names`."""
         campaign = self.quote(self._campaign)
         if self._json:
             start = f'"level":"{level}","event":"{event}","campaign":{campaign}'.replace("%", "%%")
@@ -67,7 +67,7 @@ class Lines:
         return lambda stamp, values: f"{stamp} {start}{_text_fields(names, values)}"
 
     def tail(self, names: Sequence[str]) -> Callable[[Sequence[object]], str]:
-        """Return what makes the ends of lines, from the first of `names` on."""
+        """Return a function that formats the end of a line, from the first of `names` on."""
         if self._json:
             template = f"{_json_fields(names)}}}\n"
             return lambda values: template % tuple(values)
@@ -79,10 +79,10 @@ def _json_fields(names: Sequence[str]) -> str:
 
 
 def _text_fields(names: Sequence[str], values: Sequence[object]) -> str:
-    """Leave out what is empty."""
+    """Format the fields that are not empty."""
     return "".join(f" {name}={value}" for name, value in zip(names, values, strict=True) if value)
 
 
 def _quote_text(value: str) -> str:
-    """Leave a plain word alone, and an empty value empty; escape the rest as JSON does."""
+    """Return a plain word or an empty value unchanged; escape any other value as JSON does."""
     return value if not value or _PLAIN.fullmatch(value) else encode_basestring_ascii(value)

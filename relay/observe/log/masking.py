@@ -1,17 +1,17 @@
-"""Keeps personal data out of the log: local parts are cut down to their first character.
+"""Masking of addresses in log lines: a local part is reduced to its first character.
 
-The first character stays so that an operator can tell two recipients of a domain apart; the
-domain stays because most of what goes wrong goes wrong for a domain.
+The first character stays so that an operator can tell two recipients of a domain apart. The domain
+stays because most faults concern a whole domain.
 """
 
 from typing import Final
 
 STARS: Final = "***"
 _BEFORE: Final = " \t\r\n<>()[],;:"
-"""What can stand right before an unquoted address in running text. Characters that may stand in a
-local part (RFC 5321 4.1.2, atext) are not among them: better to mask a word too much."""
+"""Characters that end the text before an unquoted address. None of them may stand in a local part
+(RFC 5321 4.1.2, atext), so too much may be masked, but never too little."""
 _ATS: Final = ("@", "%40")
-"""The sign itself, and as it stands in a link."""
+"""The at sign, and its form in a URL."""
 
 
 def mask(address: str) -> str:
@@ -25,7 +25,7 @@ def mask(address: str) -> str:
 
 
 def mask_text(text: str) -> str:
-    """Mask whatever looks like an address in running text, such as an upstream's reply."""
+    """Mask everything that looks like an address in a text, such as an upstream's reply."""
     for at in _ATS:
         if at in text:
             *heads, last = text.split(at)
@@ -34,8 +34,8 @@ def mask_text(text: str) -> str:
 
 
 def _mask_end(head: str) -> str:
-    """Mask the local part that ends here, if one does."""
-    if head.endswith('"'):  # quoted: from the first quote of the line, for it may hold others
+    """Mask the local part at the end of `head`, if there is one."""
+    if head.endswith('"'):  # quoted; from the first quote of the line, since it may contain quotes
         return head[: head.index('"', head.rfind("\n") + 1) + 1] + STARS
     start = max(head.rfind(mark) for mark in _BEFORE) + 1
     return head[: start + 1] + STARS if start < len(head) else head

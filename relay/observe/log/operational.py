@@ -1,4 +1,4 @@
-"""What the program itself has to say, through the standard library's logging."""
+"""The program's own log: records of the standard library's logging as lines."""
 
 import logging
 from typing import Final
@@ -8,14 +8,14 @@ from relay.observe.log.masking import mask_text
 from relay.observe.log.writer import LineWriter
 
 TALKATIVE: Final = ("aiohttp", "aiosmtplib", "asyncio", "mail")
-"""Libraries that log every command at a low level, and addresses with it (`mail` is aiosmtpd)."""
+"""Libraries whose debug records hold commands and addresses (`mail` is aiosmtpd)."""
 
 CLOSE_TIMEOUT: Final = 1.0
-"""Seconds the end of the program waits for the last lines to be read."""
+"""Seconds that the program waits at its end for the last lines to be written."""
 
 
 class LogHandler(logging.Handler):
-    """Sends records to the same writer as events, in the same shape; never blocks."""
+    """Writes records to the same writer as events, in the same format; never blocks."""
 
     def __init__(
         self, writer: LineWriter, *, campaign: str, form: Format = "json", masked: bool = True
@@ -29,11 +29,11 @@ class LogHandler(logging.Handler):
         """Write one record."""
         try:
             self._writer.write(self.format(record).encode("ascii"))
-        except Exception:  # noqa: BLE001 -- as every handler of the library does
+        except Exception:  # noqa: BLE001 -- as the handlers of the standard library do
             self.handleError(record)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, with a traceback, if there is one, as one of its fields."""
+        """Return the line; a traceback is one of its fields."""
         fields = {"logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             fields["traceback"] = _FORMATTER.formatException(record.exc_info)
@@ -42,7 +42,7 @@ class LogHandler(logging.Handler):
         return shape(self._lines.stamp(record.created), tuple(map(self._lines.quote, texts)))
 
     def close(self) -> None:
-        """Wait a moment for the last lines; the library calls this at exit."""
+        """Wait for the last lines, CLOSE_TIMEOUT at most; `logging` calls this at exit."""
         self._writer.close(CLOSE_TIMEOUT)
         super().close()
 
@@ -58,9 +58,10 @@ def install(
     form: Format = "json",
     masked: bool = True,
 ) -> LogHandler:
-    """Make the root logger write to `writer`, and nowhere else, from `level` up.
+    """Make the root logger write to `writer` from `level` up, and return its handler.
 
-    Python's warnings come the same way. Libraries in TALKATIVE are heard from `warning` up only.
+    A handler that was installed earlier is removed. Python's warnings are logged too. Libraries in
+    TALKATIVE are logged from `warning` up only.
     """
     handler = LogHandler(writer, campaign=campaign, form=form, masked=masked)
     root = logging.getLogger()

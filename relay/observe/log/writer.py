@@ -1,4 +1,4 @@
-"""Gets lines to stderr without ever making the event loop wait for who reads them."""
+"""Writing lines to stderr without blocking the event loop."""
 
 import os
 import queue
@@ -9,9 +9,9 @@ import threading
 class LineWriter:
     """Writes to a file descriptor from a thread of its own.
 
-    A pipe that nobody reads blocks this thread and no other. What then does not fit into
-    `capacity` octets is dropped, and the lines are counted. Every method may be called from any
-    thread; only `drain` and `close` wait.
+    A pipe that nobody reads blocks this thread only. Up to `capacity` octets are then queued;
+    further lines are dropped and counted. Every method may be called from any thread; only `drain`
+    and `close` wait.
     """
 
     def __init__(self, fd: int = 2, *, capacity: int = 4 << 20) -> None:
@@ -41,12 +41,12 @@ class LineWriter:
         return True
 
     def drain(self, timeout: float) -> bool:
-        """Wait until all is written, at most `timeout` seconds; return whether it is."""
+        """Wait until all lines are written, at most `timeout` seconds; return whether they are."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._pending, timeout)
 
     def close(self, timeout: float) -> bool:
-        """Take no more lines and wait for the rest like `drain`; a second call only waits."""
+        """Accept no more lines and wait like `drain`; a second call only waits."""
         with self._changed:
             if not self._closed:
                 self._closed = True
@@ -70,7 +70,7 @@ class LineWriter:
         while rest:
             try:
                 rest = rest[os.write(self._fd, rest) :]
-            except BlockingIOError:  # whoever gave us the descriptor made it non-blocking
+            except BlockingIOError:  # the descriptor was inherited in non-blocking mode
                 poll = select.poll()
                 poll.register(self._fd, select.POLLOUT)
                 poll.poll()

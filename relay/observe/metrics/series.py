@@ -1,27 +1,34 @@
-"""Counters and histograms as plain numbers: cheap to feed, and bounded whatever is fed to them.
+"""Counters and histograms as plain numbers.
 
-One event loop feeds them and the same loop reads them, so they need no lock; that makes an
-increment several times cheaper than that of a client library.
+The event loop that updates them also reads them, so they need no lock. That makes an increment
+several times cheaper than one of the client library.
 """
 
 import itertools
 from bisect import bisect_left
-from collections.abc import Collection, Container, Iterable, Iterator, Sequence
-from typing import Final, Self, TypeAlias
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import Final, TypeAlias
 
 OTHER: Final = "other"
-"""Stands for every label value outside the closed set."""
+"""Counted in place of every label value outside the declared set."""
 
 Value: TypeAlias = str | int
 Key: TypeAlias = tuple[Value, ...]
 
 
-class Counts:
+def bound(key: Key, allowed: Sequence[Container[Value]]) -> Key:
+    """Return `key` with OTHER in place of each value that its label does not allow."""
+    return tuple(
+        value if value in values else OTHER for value, values in zip(key, allowed, strict=True)
+    )
+
+
+class Counter:
     """A family of counters, one for each combination of label values.
 
     Arguments: for each label the container of its allowed values; any other value counts as
-    OTHER. The combinations in `preset` exist from the start, at 0, so that a first increase is
-    seen by `rate()`.
+    OTHER. The combinations in `preset` exist from the start at 0, so that `rate()` sees the first
+    increase.
     """
 
     __slots__ = ("_allowed", "_values")
@@ -30,33 +37,22 @@ class Counts:
         self._allowed = allowed
         self._values: dict[Key, int] = dict.fromkeys(preset, 0)
 
-    @classmethod
-    def of(cls, values: Collection[str]) -> Self:
-        """Make a family with one label whose every value is known, and there from the start."""
-        return cls(frozenset(values), preset=[(value,) for value in values])
-
     def add(self, *key: Value) -> None:
-        """Count one."""
+        """Count one; `key` holds a value for each label, in the declared order."""
         try:
             self._values[key] += 1
         except KeyError:
-            self._add_new(key)
-
-    def _add_new(self, key: Key) -> None:
-        bounded = tuple(
-            value if value in allowed else OTHER
-            for value, allowed in zip(key, self._allowed, strict=True)
-        )
-        self._values[bounded] = self._values.get(bounded, 0) + 1
+            bounded = bound(key, self._allowed)
+            self._values[bounded] = self._values.get(bounded, 0) + 1
 
     def items(self) -> Iterator[tuple[tuple[str, ...], int]]:
-        """Yield the label values of each counter and its count."""
+        """Yield the label values of each counter, and its count."""
         for key, count in self._values.items():
             yield tuple(str(value) for value in key), count
 
 
 class Histogram:
-    """Counts of observations below each of the given rising bounds, and their sum."""
+    """Counts of observations up to each of the given rising bounds, and the observations' sum."""
 
     __slots__ = ("_bounds", "_counts", "_sum")
 
@@ -82,12 +78,15 @@ class Histogram:
 
 
 class Histograms:
-    """A family of histograms, one for each value of one label that was seen, and OTHER."""
+    """A family of histograms, one for each observed value of one label.
+
+    Arguments: the allowed values of the label, any other counts as OTHER; the rising bounds.
+    """
 
     __slots__ = ("_allowed", "_bounds", "_children")
 
-    def __init__(self, allowed: Iterable[str], bounds: Sequence[float]) -> None:
-        self._allowed = frozenset(allowed)
+    def __init__(self, allowed: Container[Value], bounds: Sequence[float]) -> None:
+        self._allowed = allowed
         self._bounds = bounds
         self._children: dict[str, Histogram] = {}
 
@@ -100,6 +99,6 @@ class Histograms:
         child.observe(value)
 
     def items(self) -> Iterator[tuple[tuple[str, ...], Histogram]]:
-        """Yield the label value of each histogram and the histogram."""
+        """Yield the label value of each histogram, and the histogram."""
         for value, child in self._children.items():
             yield (value,), child

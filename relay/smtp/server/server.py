@@ -12,12 +12,12 @@ from collections.abc import Callable, Coroutine
 from typing import TypeAlias
 
 from relay import reply as replies
-from relay.observe.metrics import Metrics
 from relay.reply import TABLE, Reply
 from relay.settings.groups import Limits
 from relay.smtp.server.auth import MECHANISMS, Credentials
 from relay.smtp.server.connection import Connection
 from relay.smtp.server.content import Received
+from relay.smtp.server.metrics import ServerMetrics
 from relay.smtp.transaction import Backend
 from relay.smtp.write_buffer import WriteBuffer
 from validators.pipeline import Pipeline
@@ -59,7 +59,7 @@ class Server:
         backend: Backend,
         sender_pipeline: Pipeline,
         permits: Callable[[str], bool],
-        metrics: Metrics,
+        metrics: ServerMetrics,
         write_buffer: WriteBuffer,
         spawn: Spawn,
         tls: ssl.SSLContext | None = None,

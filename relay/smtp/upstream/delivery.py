@@ -13,8 +13,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final, TypeAlias
 
-from relay.observe.events import Stage, UpstreamFault
-from relay.observe.events import UpstreamReply as ReplyReceived
+from relay.observe.events import ReplyReceived, Stage, UpstreamFault
 from relay.reply import REFUSED, TABLE, AnyReply, Reply, UpstreamReply
 from relay.smtp.envelope import Mail, Rcpt
 from relay.smtp.upstream.connect import HandshakeError

@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from relay.observe.events import Sink, UpstreamFault
-from relay.observe.events import UpstreamReply as ReplyReceived
-from relay.observe.metrics import Metrics
+from relay.observe.events import Events, ReplyReceived, UpstreamFault
+from relay.observe.metrics import OTHER
 from relay.reply import INTERMEDIATE, UpstreamReply
 from relay.settings import groups
 from relay.smtp.upstream.connect import HandshakeError
 from relay.smtp.upstream.connection import Connection
+from relay.smtp.upstream.metrics import UpstreamMetrics
 
 _RSET: Final = b"RSET\r\n"
 _LONE_DOT: Final = b".\r\n"
@@ -60,8 +60,8 @@ class Pool:
         opener: Opener,
         limits: groups.Pool,
         *,
-        metrics: Metrics,
-        events: Sink,
+        metrics: UpstreamMetrics,
+        events: Events,
         clock: Callable[[], float],
     ) -> None:
         """Open nothing yet; `clock` gives monotonic seconds."""
@@ -204,7 +204,7 @@ class Pool:
             UpstreamFault(error.stage, self.name, error.text, certificate=error.certificate)
         )
         if error.code:
-            self._events.emit(ReplyReceived(error.stage, error.code, "other"))
+            self._events.emit(ReplyReceived(stage=error.stage, code=error.code, provider=OTHER))
 
     def _closed(self, connection: Connection) -> None:
         self._live.discard(connection)
@@ -270,7 +270,12 @@ class Failover:
     __slots__ = ("_clock", "events", "metrics", "pools")
 
     def __init__(
-        self, pools: Sequence[Pool], *, metrics: Metrics, events: Sink, clock: Callable[[], float]
+        self,
+        pools: Sequence[Pool],
+        *,
+        metrics: UpstreamMetrics,
+        events: Events,
+        clock: Callable[[], float],
     ) -> None:
         """`pools` come in order of preference; `clock` gives monotonic seconds."""
         self.pools = tuple(pools)

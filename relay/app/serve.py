@@ -1,0 +1,172 @@
+"""`presend serve`: the mail path, from the SMTP listeners to the upstream pools."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+from relay.app import demonstration
+from relay.app.listeners import Listeners
+from relay.app.mail import pools, server
+from relay.app.process import GOODBYE, Process, run
+from relay.app.validation import recipient_pipeline, resolver, sender_pipeline
+from relay.app.validation_metrics import ValidationMetrics, dns_section
+from relay.guard.gate import Gate
+from relay.observe.mail_metrics import MailMetrics, messages_section, recipients_section
+from relay.settings import dev_directory
+from relay.settings.endpoints import Upstream
+from relay.smtp.server.metrics import ServerMetrics
+from relay.smtp.sink import Sink
+from relay.smtp.transaction import Backend
+from relay.smtp.upstream.metrics import UpstreamMetrics
+from relay.smtp.upstream.metrics import section as upstream_section
+from relay.smtp.write_buffer import WriteBuffer
+from validators.suppression import StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from relay.observe.section import Section
+    from relay.settings import ServeSettings
+    from relay.settings.endpoints import Endpoint
+    from validators.dns.mail_route import MailRoute
+
+
+def serve(settings: ServeSettings, *, dev: bool = False) -> int:
+    """Run `presend serve` until SIGTERM or SIGINT; return the exit code.
+
+    Raises StartError with a sentence for the operator when it cannot start.
+    """
+    return run(settings, partial(_development if dev else _serve, settings))
+
+
+async def _serve(settings: ServeSettings, process: Process) -> None:
+    relay = Relay(process, settings, settings.upstream)
+    await process.run(relay.listen, relay.drain)
+
+
+async def _development(settings: ServeSettings, process: Process) -> None:
+    """Serve with an embedded upstream and a demonstration zone; introduce them on stderr."""
+    maildir = dev_directory() / "maildir"
+    sink = Sink(maildir)
+    port = await sink.start()
+    process.resources.push_async_callback(sink.stop)
+    upstream = Upstream("smtp", None, "127.0.0.1", port)
+    relay = Relay(process, settings, [upstream], demonstration.ZONE)
+
+    async def listen() -> Mapping[str, Sequence[Endpoint]]:
+        addresses = await relay.listen()
+        smtp, http = str(addresses["smtp"][0]), str(process.http_addresses[0])
+        sys.stderr.write(demonstration.introduction(smtp, http, str(maildir)))
+        return addresses
+
+    await process.run(listen, relay.drain)
+
+
+class Relay:
+    """The parts of `presend serve`, built on a process.
+
+    `known` are mail routes that need no DNS. Raises StartError.
+    """
+
+    def __init__(
+        self,
+        process: Process,
+        settings: ServeSettings,
+        upstreams: Sequence[Upstream],
+        known: Mapping[str, MailRoute] | None = None,
+    ) -> None:
+        self.process = process
+        self.settings = settings
+        registry, clock = process.registry, process.clock
+        self.mail_metrics = MailMetrics(registry)
+        process.events.add_sink(self.mail_metrics)
+        self._upstream_metrics = UpstreamMetrics(registry)
+        self._server_metrics = ServerMetrics(registry)
+        self._validation_metrics = ValidationMetrics(registry)
+        self._listeners = Listeners()
+        self.write_buffer = WriteBuffer(asyncio.get_running_loop().call_soon)
+        self.resolver = resolver(settings, known or {}, self._validation_metrics.dns_looked_up)
+        process.resources.push_async_callback(self.resolver.aclose)
+        self.pools = pools(
+            settings,
+            upstreams,
+            metrics=self._upstream_metrics,
+            events=process.events,
+            clock=clock,
+            write_buffer=self.write_buffer,
+        )
+        self._schemes = [upstream.scheme for upstream in upstreams]
+        self.server = server(
+            settings,
+            backend=self._backend(),
+            sender_pipeline=sender_pipeline(settings, self.resolver),
+            metrics=self._server_metrics,
+            write_buffer=self.write_buffer,
+            spawn=process.tasks.spawn,
+        )
+        self._attach()
+
+    def _backend(self) -> Backend:
+        process, settings = self.process, self.settings
+        return Backend(
+            campaign=settings.campaign_id,
+            pipeline=recipient_pipeline(settings, process.store, self.resolver, self._check_failed),
+            gate=Gate(),
+            pools=self.pools,
+            events=process.events,
+            clock=process.clock,
+            most_recipients=settings.limits.recipients,
+        )
+
+    def _attach(self) -> None:
+        """Give the process what it reads and calls."""
+        process, pools = self.process, self.pools.pools
+        self._upstream_metrics.watch_pools(pools, self.settings.pool.connections * len(pools))
+        self._server_metrics.watch_sessions(lambda: self.server.connections)
+        self._validation_metrics.watch_dns(self.resolver.stats)
+        process.ticks += [self.pools.tick, self.server.tick]
+        process.sections += [
+            self._recipients,
+            self._messages,
+            self._upstreams,
+            lambda: dns_section(self.resolver.stats),
+        ]
+        # An upstream that is down is no reason against readiness: its mail is answered 451, and the
+        # application keeps it. Taking the pod out of its Service would only hide the fault.
+
+    def _check_failed(self, check: str, error: Exception) -> None:
+        if isinstance(error, StoreUnavailable):
+            self.process.store_metrics.store_failed()
+        else:
+            self._validation_metrics.check_failed(check)
+
+    def _recipients(self) -> Section:
+        return recipients_section(self.mail_metrics.verdicts(), self.mail_metrics.observed())
+
+    def _messages(self) -> Section:
+        return messages_section(self.mail_metrics.messages(), len(self.server.connections))
+
+    def _upstreams(self) -> Section:
+        pools = zip(self.pools.pools, self._schemes, strict=True)
+        return upstream_section(list(pools), self.process.clock())
+
+    async def listen(self) -> Mapping[str, Sequence[Endpoint]]:
+        """Open the SMTP listeners and return their addresses. Raises ListenError."""
+        self.process.resources.callback(self._listeners.close)
+        await self._listeners.open(self.settings.listen, self.server.connected, "PRESEND_LISTEN")
+        return {"smtp": self._listeners.addresses}
+
+    async def drain(self) -> int:
+        """Let transactions finish within the grace period, then close the pools.
+
+        Return the number of transactions that were cut short.
+        """
+        self._listeners.close()
+        cut = await self.server.drain(self.settings.grace)
+        for _ in range(cut):
+            self._server_metrics.drain_cut()
+        await self.pools.close(GOODBYE)
+        return cut
