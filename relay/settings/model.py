@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from relay.settings.clients import too_wide
-from relay.settings.endpoints import Endpoint, Upstream, check_store
+from relay.settings.endpoints import Endpoint, Upstream
 from relay.settings.fields import (
     Conflict,
     Listeners,
@@ -33,6 +33,7 @@ from relay.settings.groups import (
     UpstreamTimeouts,
     UpstreamTls,
 )
+from relay.settings.store_urls import check_store
 from validators.policy import Policy
 from validators.suppression import ALL
 from validators.verdict import Action, Reason
