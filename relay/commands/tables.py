@@ -103,18 +103,16 @@ class RowReader:
             return
         begin = supply.given
         rows = csv.reader(supply, delimiter=self._delimiter, strict=self._strict)
-        while True:
-            try:
-                cells = next(rows, None)
-            except csv.Error as error:
-                if not supply.ended:
-                    raise TableError(self._line + begin, supply.lines[begin], error) from None
-                cells = None
-            if cells is None or supply.ended:
-                break
-            if any(cells):
-                yield Row(self._line + begin, cells)
-            begin = supply.given
+        try:
+            for cells in rows:
+                if supply.ended:
+                    break
+                if any(cells):
+                    yield Row(self._line + begin, cells)
+                begin = supply.given
+        except csv.Error as error:
+            if not supply.ended:
+                raise TableError(self._line + begin, supply.lines[begin], error) from None
         self._line += begin
         self._open = supply.lines[begin:]
         if sum(map(len, self._open)) > MAX_LENGTH:

@@ -150,7 +150,7 @@ def _read_plain(
 
 def _is_csv(line: str) -> bool:
     """Whether a first line is one of a CSV: several columns, or the name of a single one."""
-    names = split_header(line)
+    names = split_header(line.strip())
     return is_separator(line) or len(names) > 1 or names[0] in {name for name, _ in _COLUMNS}
 
 
