@@ -7,9 +7,10 @@ from typing import Final, Self
 from pydantic import field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from relay.settings.endpoints import Endpoint, check_store
+from relay.settings.endpoints import Endpoint
 from relay.settings.fields import Conflict, Listeners, Path, seconds, setting
 from relay.settings.groups import Log
+from relay.settings.store_urls import check_store
 from validators.suppression import ALL
 
 PREFIX: Final = "PRESEND_"

@@ -117,14 +117,6 @@ def parse_upstream(text: str) -> Upstream:
     return Upstream(kind, _user(user) if at else None, endpoint.host, endpoint.port)
 
 
-def check_store(text: str) -> str:
-    """Check the URL of a store; raises EndpointError."""
-    path = text.removeprefix("sqlite:///")
-    if text != "memory:" and (path == text or not path.strip("/")):
-        raise EndpointError("sqlite:///PATH (the path is absolute) or memory:")
-    return text
-
-
 def mask_credentials(text: str) -> str:
     """Mask what may be a password in a list of URLs that an error message quotes.
 

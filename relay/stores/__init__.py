@@ -1,26 +1,38 @@
-"""Suppression stores: `open_store` picks one by its URL."""
+"""Suppression stores: `open_store` opens the one that a URL names."""
 
+import importlib
 import time
 from collections.abc import Callable
-from pathlib import Path
-from urllib.parse import unquote
 
-from relay.stores.memory import MemoryStore
-from relay.stores.protocol import ImportResult, Store, StoreError
-from relay.stores.sqlite import SqliteStore
+from relay.settings.endpoints import EndpointError
+from relay.settings.store_urls import find_store_url
+from relay.stores.blocking import BlockingStore
+from relay.stores.protocol import (
+    AdminStore,
+    Answer,
+    ImportResult,
+    LookupStore,
+    Store,
+    StoreError,
+)
 
-__all__ = ["ImportResult", "Store", "StoreError", "open_store"]
-
-_SQLITE = "sqlite://"
+__all__ = [
+    "AdminStore",
+    "Answer",
+    "BlockingStore",
+    "ImportResult",
+    "LookupStore",
+    "Store",
+    "StoreError",
+    "open_store",
+]
 
 
 def open_store(url: str, *, campaign: str, clock: Callable[[], float] = time.time) -> Store:
-    """Open the store at `url` (`memory:` or `sqlite:///PATH`) as `campaign` sees it.
-
-    Raises StoreError, with a sentence for the operator.
-    """
-    if url == "memory:":
-        return MemoryStore(campaign=campaign, clock=clock)
-    if url.startswith(f"{_SQLITE}/"):
-        return SqliteStore(Path(unquote(url[len(_SQLITE) :])), campaign=campaign, clock=clock)
-    raise StoreError(f"The store {url} is of no known kind: use sqlite:///PATH or memory:.")
+    """Open the store at `url`, as `campaign` sees it. Raises StoreError."""
+    try:
+        module = importlib.import_module(find_store_url(url).module)
+    except EndpointError as error:
+        raise StoreError(f"The store {url} is of no known kind: use {error}.") from None
+    store: Store = module.open_url(url, campaign, clock)
+    return store

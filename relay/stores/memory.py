@@ -1,11 +1,11 @@
-"""Suppressions in this process's memory: for tests, and for lists that need not outlive it."""
+"""The suppression store in this process's memory: for tests, and for `check` without a list."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from relay.stores.protocol import ImportResult
-from relay.stores.rank import in_force, lasts_longer, specificity
-from relay.stores.tally import Tally
+from relay.stores.precedence import NEVER, in_force, last_day, lasts_longer, specificity
+from relay.stores.protocol import ImportResult, Store
 from validators.address import Address
 from validators.suppression import (
     ALL,
@@ -17,18 +17,23 @@ from validators.suppression import (
 )
 
 
+def open_url(url: str, campaign: str, clock: Callable[[], float]) -> Store:  # noqa: ARG001
+    """Return an empty store; the URL is always `memory:`."""
+    return MemoryStore(campaign=campaign, clock=clock)
+
+
 class MemoryStore:
     """A store in a dictionary: key, then scope. Not shared with any other process."""
 
     def __init__(self, *, campaign: str, clock: Callable[[], float] = time.time) -> None:
-        """See the list as `campaign` does; `clock` gives Unix seconds."""
+        """Begin with an empty list, as `campaign` sees it; `clock` gives Unix seconds."""
         self._scopes = (ALL, campaign)
         self._clock = clock
         self._entries: dict[bytes, dict[str, Suppression]] = {}
-        self._tally = Tally()
+        self._counts = EntryCounts()
 
     def find(self, group: Sequence[Address]) -> Sequence[Suppression | None]:
-        """Return the entry in force for each address (see `Store.find`)."""
+        """Return the entry in force for each address (see `LookupStore`)."""
         if not self._entries:
             return [None] * len(group)
         return [self._best(address) for address in group]
@@ -45,7 +50,7 @@ class MemoryStore:
                     yield entry
 
     def add(self, entries: Iterable[Suppression]) -> int:
-        """Add entries (see `Store.add`)."""
+        """Add entries (see `AdminStore.add`)."""
         result = self.import_entries(entries)
         return result.added + result.renewed
 
@@ -70,22 +75,22 @@ class MemoryStore:
                 continue
             if entry.scope in self._scopes:
                 if known is not None:
-                    self._tally.add(known, -1)
-                self._tally.add(entry)
+                    self._counts.add(known, -1)
+                self._counts.add(entry)
             scopes[entry.scope] = entry
         if merged is not None:
             merged(1.0)
         return ImportResult(len(given), added, renewed)
 
     def remove(self, kind: Kind, value: str, scope: str | None = None) -> int:
-        """Remove an entry (see `Store.remove`)."""
+        """Remove an entry (see `AdminStore.remove`)."""
         digest = key(kind, value)
         scopes = self._entries.get(digest, {})
         gone = [name for name in scopes if scope in (None, name)]
         for name in gone:
             entry = scopes.pop(name)
             if name in self._scopes:
-                self._tally.add(entry, -1)
+                self._counts.add(entry, -1)
         if not scopes:
             self._entries.pop(digest, None)
         return len(gone)
@@ -93,7 +98,7 @@ class MemoryStore:
     def entries(
         self, *, scope: str | None = None, reason: SuppressionReason | None = None
     ) -> Iterator[Suppression]:
-        """Go through the entries in force as they were at the call."""
+        """Yield the entries in force, as they were when the iteration began."""
         now = self._clock()
         for scopes in list(self._entries.values()):
             for entry in list(scopes.values()):
@@ -109,17 +114,37 @@ class MemoryStore:
         return sorted(self._matches(address), key=specificity)
 
     def counts(self) -> Mapping[SuppressionReason, int]:
-        """Return the entries for each reason."""
-        return self._tally.counts(self._clock())
+        """Return how many entries `find` may return, by reason."""
+        return self._counts.counts(self._clock())
 
     def healthy(self) -> str | None:
-        """Memory always answers."""
+        """Return None: memory always answers."""
         return None
 
     def refresh(self) -> None:
-        """Nothing to notice: no other process sees this store."""
+        """Do nothing: no other process sees this store."""
 
     def close(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         self._entries.clear()
-        self._tally = Tally()
+        self._counts = EntryCounts()
+
+
+class EntryCounts:
+    """The number of entries by reason and last day, kept up to date as entries come and go."""
+
+    def __init__(self) -> None:
+        self._numbers: Counter[tuple[SuppressionReason, int]] = Counter()
+
+    def add(self, entry: Suppression, number: int = 1) -> None:
+        """Count an entry that was added, or with -1 one that was removed."""
+        self._numbers[entry.reason, last_day(entry.expires)] += number
+
+    def counts(self, now: float) -> dict[SuppressionReason, int]:
+        """Return by reason how many entries may be in force at `now`; no reason with 0."""
+        today = last_day(now)
+        sums: Counter[SuppressionReason] = Counter()
+        for (reason, day), number in self._numbers.items():
+            if day == NEVER or day >= today:
+                sums[reason] += number
+        return {reason: number for reason, number in sums.items() if number}

@@ -1,17 +1,48 @@
-"""What a suppression store is. One contract suite (tests/contracts) holds for every kind.
+"""The interface of a suppression store, in two halves.
+
+`LookupStore` is what the relay needs while it judges recipients; `AdminStore` is what commands and
+feedback need to change and to list the entries. A store over the network may wait for its server:
+where the type is `Answer`, a store returns either the value or an awaitable of it, and callers
+handle both. `relay.stores.blocking` does so for code without an event loop.
+
+How to add a store:
+
+1. Write one module or package in relay/stores/ with a class that has the methods of `Store`, and a
+   function `open_url(url, campaign, clock)` that returns it. What every store has in common is in
+   `relay.stores.precedence` and in `validators.suppression` (keys and normal forms).
+2. Add one row to `STORE_URLS` in relay/settings/store_urls.py: the scheme of its URLs, their form,
+   and the name of the module. The settings, the command line and `open_store` read this table.
+3. Add one row to `URLS` in tests/contracts/conftest.py, which says how a test gets an empty store
+   of this kind. The contract suite then runs against it. tests/contracts/test_adding_a_store.py
+   adds a store in this way.
+
+Exceptions:
 
     StoreError          the store cannot be opened or changed; the message says what to do
-    StoreUnavailable    (validators) no answer at run time: unknown, never "not suppressed"
+    StoreUnavailable    (validators.suppression) a look-up got no answer: the recipient is unknown,
+                        which is never the same as "not suppressed"
 
-An address, domain or digest may be on the list once for each scope. Adding it again never weakens
-what is there: the entry that lasts longer stays, and on a tie the older one.
+An address, domain or digest may have one entry for each scope. Adding an entry again never weakens
+the list: the entry that lasts longer stays, and on a tie the older one.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from validators.address import Address
-from validators.suppression import Kind, Suppression, SuppressionReason
+from validators.suppression import Kind, Suppression, SuppressionLookup, SuppressionReason
+
+_Value = TypeVar("_Value")
+
+Answer: TypeAlias = _Value | Awaitable[_Value]
+"""A value, or an awaitable of it where the store has to wait."""
 
 
 class StoreError(Exception):
@@ -19,33 +50,51 @@ class StoreError(Exception):
 
 
 class ImportResult(NamedTuple):
-    """What an import did, in entries: `read = added + renewed + unchanged`."""
+    """The result of an import, in entries: `read = added + renewed + unchanged`."""
 
     read: int
     added: int
     renewed: int
-    """Known entries that last longer now."""
+    """Entries that were on the list and last longer now."""
 
     @property
     def unchanged(self) -> int:
-        """Entries known before, and repetitions in the source."""
+        """Return the number of entries that were on the list or were repeated in the source."""
         return self.read - self.added - self.renewed
 
 
-class Store(Protocol):
-    """A suppression store seen by one campaign: scope `all` and its own decide in `find`.
+class LookupStore(SuppressionLookup, Protocol):
+    """A store as one campaign reads it: entries of scope `all` and of its own scope count.
 
-    Values are in normal form (`validators.suppression.normalize`).
+    `find` (see `SuppressionLookup`) returns the most specific entry in force for each address: an
+    entry of the address before one of its digest before one of its domain, and of several the
+    campaign's own before one of scope `all`.
     """
 
-    def find(self, group: Sequence[Address]) -> Sequence[Suppression | None]:
-        """Return the entry in force for each address, or None; the most specific if several.
+    def counts(self) -> Mapping[SuppressionReason, int]:
+        """Return how many entries `find` may return, by reason, as of the last `refresh`.
 
-        That is an address before a digest before a domain, and the campaign's own before `all`.
-        Raises StoreUnavailable.
+        Never waits, because every scrape of the metrics calls it. An expired entry counts until
+        the end of its last day (UTC) at most. Raises StoreUnavailable.
         """
 
-    def add(self, entries: Iterable[Suppression]) -> int:
+    def healthy(self) -> str | None:
+        """Return why the store cannot answer, or None if it can. Never waits."""
+
+    def refresh(self) -> None:
+        """Make changes by other processes visible; called several times a second.
+
+        Never waits and never raises: a fault shows in `find` and `healthy`.
+        """
+
+    def close(self) -> None:
+        """Release what the store holds. Closing again does nothing."""
+
+
+class AdminStore(Protocol):
+    """A store as an operator changes it. Values are in normal form (`normalize`)."""
+
+    def add(self, entries: Iterable[Suppression]) -> Answer[int]:
         """Add entries in one step; return how many are new or last longer. Raises StoreError."""
 
     def import_entries(
@@ -53,41 +102,34 @@ class Store(Protocol):
         entries: Iterable[Suppression],
         *,
         merged: Callable[[float], None] | None = None,
-    ) -> ImportResult:
-        """Add any number of entries: all or, if the source or the store fails, none.
+    ) -> Answer[ImportResult]:
+        """Add any number of entries: all of them or, if the source or the store fails, none.
 
-        Memory does not grow with the number. `merged` hears, after the source has been read, which
-        part (0 to 1) is in. Whatever the source raises passes through. Raises StoreError.
+        Memory does not grow with the number of entries, unless the store is itself in memory.
+        After the source has been read, `merged` is called with the part of the entries (0 to 1)
+        that has been merged. Exceptions of the source pass through. Raises StoreError.
         """
 
-    def remove(self, kind: Kind, value: str, scope: str | None = None) -> int:
-        """Remove an entry from one scope, or from every scope; return how many. StoreError."""
+    def remove(self, kind: Kind, value: str, scope: str | None = None) -> Answer[int]:
+        """Remove an entry from one scope, or from all scopes; return how many were removed.
+
+        Raises StoreError.
+        """
 
     def entries(
         self, *, scope: str | None = None, reason: SuppressionReason | None = None
-    ) -> Iterator[Suppression]:
-        """Go through the entries in force, of every scope unless told, in no given order.
+    ) -> Iterable[Suppression] | AsyncIterable[Suppression]:
+        """Stream the entries in force, of every scope unless one is given, in any order.
 
-        Streamed. Raises StoreUnavailable.
+        Raises StoreUnavailable while it is iterated.
         """
 
-    def lookup(self, address: Address) -> list[Suppression]:
-        """Return every entry in force that holds for an address, of any scope, specific first."""
+    def lookup(self, address: Address) -> Answer[Sequence[Suppression]]:
+        """Return every entry in force for an address, of any scope, the most specific first.
 
-    def counts(self) -> Mapping[SuppressionReason, int]:
-        """Return how many entries `find` may return, by reason, without going through them.
-
-        Entries that expired count until the end of their last day (UTC) at most.
+        Raises StoreUnavailable.
         """
 
-    def healthy(self) -> str | None:
-        """Return why the store cannot answer, or None."""
 
-    def refresh(self) -> None:
-        """Take notice of what other processes changed; cheap, to be called several times a second.
-
-        Never raises: a fault shows in `find` and `healthy`.
-        """
-
-    def close(self) -> None:
-        """Let go of the store; closing again does nothing."""
+class Store(LookupStore, AdminStore, Protocol):
+    """Both halves, as `open_store` returns them."""

@@ -1,4 +1,4 @@
-"""Every kind of store, opened the same way. A new kind is one more entry of `KINDS`."""
+"""Every kind of store, opened the same way. A new kind is one more row of `URLS`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -6,15 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from relay.stores import Store, open_store
+from relay.settings.store_urls import STORE_URLS
+from relay.stores import BlockingStore, open_store
 
 START = 1_800_000_000.0
 """Unix seconds at which every test begins."""
 
-KINDS: dict[str, Callable[[Path], str]] = {
+URLS: dict[str, Callable[[Path], str]] = {
     "memory": lambda _: "memory:",
     "sqlite": lambda directory: f"sqlite://{directory}/presend.db",
 }
+"""How a test names an empty store, by the scheme of its URL."""
+
+assert URLS.keys() == STORE_URLS.keys(), "every kind of store has to be tested"
 
 
 @dataclass
@@ -33,9 +37,9 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=KINDS)
-def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[Store]:
-    """An empty store, as campaign `mine` sees it."""
-    store = open_store(KINDS[request.param](tmp_path), campaign="mine", clock=clock)
-    yield store
-    store.close()
+@pytest.fixture(params=URLS)
+def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[BlockingStore]:
+    """An empty store, as campaign `mine` sees it; a store that waits is waited for."""
+    url = URLS[request.param](tmp_path)
+    with BlockingStore(open_store(url, campaign="mine", clock=clock)) as store:
+        yield store

@@ -1,7 +1,8 @@
-"""Short ways to write addresses and entries."""
+"""Short ways to write addresses and entries, and to see what a store finds."""
 
 import hashlib
 
+from relay.stores import BlockingStore
 from validators.address import Address, parse
 from validators.suppression import ALL, Kind, Suppression, SuppressionReason, normalize
 
@@ -36,3 +37,9 @@ def sha256(text: str) -> str:
 def md5(text: str) -> str:
     """Likewise."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def found(store: BlockingStore, *texts: str) -> list[str | None]:
+    """The values of the entries that hold for each address."""
+    group = [address(text) for text in texts]
+    return [None if entry is None else entry.value for entry in store.find(group)]

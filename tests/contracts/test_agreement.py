@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.stores import Store, open_store
-from tests.contracts.conftest import KINDS, START, Clock
+from relay.stores import BlockingStore, open_store
+from tests.contracts.conftest import START, URLS, Clock
 from tests.contracts.entries import address, entry, sha256
 from validators.suppression import Kind, Suppression, SuppressionReason
 
@@ -34,7 +34,7 @@ entries = st.builds(
     st.sampled_from(SuppressionReason),
     st.none() | st.integers(-1, 3),
 )
-Change = Callable[[Store], object]
+Change = Callable[[BlockingStore], object]
 
 changes: st.SearchStrategy[Change] = st.one_of(
     st.lists(entries, max_size=3).map(lambda put: lambda store: store.add(put)),
@@ -47,7 +47,7 @@ waits = st.integers(1, 100_000)
 """Seconds."""
 
 
-def seen(store: Store) -> object:
+def seen(store: BlockingStore) -> object:
     """What a store shows: its entries, and what holds for each address."""
     listed: list[Suppression] = sorted(
         store.entries(), key=lambda it: (it.kind, it.value, it.scope)
@@ -65,7 +65,8 @@ def test_every_store_ends_with_the_same_list(steps: list[Change | int]) -> None:
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
         stores = [
-            open_store(url(Path(directory)), campaign="mine", clock=clock) for url in KINDS.values()
+            BlockingStore(open_store(url(Path(directory)), campaign="mine", clock=clock))
+            for url in URLS.values()
         ]
         for step in steps:
             if isinstance(step, int):

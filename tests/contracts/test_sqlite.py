@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from relay.stores import StoreError, open_store
-from relay.stores.sqlite import SqliteStore, reader, sieve
+from relay.stores.sqlite import SqliteStore, bloom_filter, reader
 from relay.stores.sqlite import schema as sqlite_schema
 from relay.stores.sqlite.rows import KINDS, REASONS
 from tests.contracts.conftest import Clock
@@ -215,6 +215,13 @@ def test_a_file_that_another_process_writes(opened: Callable[[], SqliteStore], p
     assert store.add([entry("ann@example.com")]) == 1
 
 
+def test_an_import_needs_no_directory_for_temporary_files(
+    opened: Callable[[], SqliteStore],
+) -> None:
+    """A pod with a read-only root file system has none; 2 is MEMORY."""
+    assert opened()._writer.execute("PRAGMA temp_store").fetchone() == (2,)
+
+
 def test_a_full_disk_changes_nothing(opened: Callable[[], SqliteStore]) -> None:
     store = opened()
     store.add([entry("ann@example.com")])
@@ -338,33 +345,37 @@ def test_kill_9_during_an_import_leaves_the_store_as_it_was(
     assert again.add([entry("bob@example.com")]) == 1
 
 
-def sieved(store: SqliteStore) -> bool:
-    """Whether the store's sieve is in use."""
-    return store._reader._sieve.complete
+def filtered(store: SqliteStore) -> bool:
+    """Whether the store's Bloom filter is in use."""
+    return store._reader._filter.complete is not None
 
 
-def test_a_sieve_spares_reads_and_hides_nothing(opened: Callable[[], SqliteStore]) -> None:
+def test_the_bloom_filter_spares_reads_and_hides_nothing(
+    opened: Callable[[], SqliteStore],
+) -> None:
     store = opened()
-    listed = [f"user{number}@example.com" for number in range(2 * sieve._SLICE)]
+    listed = [f"user{number}@example.com" for number in range(2 * bloom_filter._SLICE)]
     store.import_entries(map(entry, listed))
-    for _ in range(sieve._REST + 4):
+    for _ in range(bloom_filter._QUIET_REFRESHES + 4):
         store.refresh()
-    assert sieved(store)
+    assert filtered(store)
     others = [f"other{number}@example.com" for number in range(1000)]
     assert sum(len(queries(store, text)) for text in others) < 200
     assert all(store.find([address(text)])[0] for text in listed[::97])
     store.add([entry(others[0])])
     store.refresh()
-    assert not sieved(store)
+    assert not filtered(store)
     assert store.find([address(others[0])])[0]
 
 
 @pytest.mark.parametrize("number", [1, 5, 300])
-def test_a_sieve_of_any_size_hides_nothing(opened: Callable[[], SqliteStore], number: int) -> None:
+def test_a_bloom_filter_of_any_size_hides_nothing(
+    opened: Callable[[], SqliteStore], number: int
+) -> None:
     store = opened()
     listed = [f"user{each}@example.com" for each in range(number)]
     store.add(map(entry, listed))
-    for _ in range(sieve._REST + 4):
+    for _ in range(bloom_filter._QUIET_REFRESHES + 4):
         store.refresh()
-    assert sieved(store)
+    assert filtered(store)
     assert all(store.find([address(text) for text in listed]))

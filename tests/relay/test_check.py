@@ -13,7 +13,7 @@ import pytest
 
 from relay.commands.check import add_arguments, run
 from relay.commands.check.report import line
-from relay.commands.check.source import CHUNK, LONGEST
+from relay.commands.tables import CHUNK, MAX_LENGTH
 from relay.settings import Settings
 from validators.pipeline import Judgement
 from validators.verdict import ACCEPT
@@ -166,8 +166,8 @@ def test_a_numbered_column_needs_no_header(
         (b"name,email\n", "3", "no column '3'"),
         (b"name,email\n", "0", "no column '0'"),
         (b'email\nann@example.com\n"bob@example.com\n', "email", "a quote that is never closed"),
-        (b'email\n"' + b"x\n" * LONGEST, "email", "a quote that is never closed"),
-        (b"x" * (LONGEST + CHUNK), None, "no end of line"),
+        (b'email\n"' + b"x\n" * MAX_LENGTH, "email", "a quote that is never closed"),
+        (b"x" * (MAX_LENGTH + CHUNK), None, "no end of line"),
     ],
 )
 def test_a_list_that_cannot_be_read(

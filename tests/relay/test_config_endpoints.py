@@ -14,11 +14,11 @@ from relay.settings.endpoints import (
     Endpoint,
     EndpointError,
     Upstream,
-    check_store,
     mask_credentials,
     parse_endpoint,
     parse_upstream,
 )
+from relay.settings.store_urls import check_store
 
 pieces = st.sampled_from(
     ["smtp://", "smtps://", "smtp+starttls://", "@", ":", "[", "]", "::1", "25", "%40", "%", "/",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from relay import cli
-from relay.stores import open_store
+from relay.stores import BlockingStore, open_store
 from validators.address import Address, parse
 
 SHA256 = hashlib.sha256(b"ann@example.com").hexdigest()
@@ -266,7 +266,7 @@ def test_another_store_can_be_named(
 
 
 def test_changes_are_seen_by_a_store_that_is_open(suppress: Suppress, database: Path) -> None:
-    serving = open_store(f"sqlite://{database}", campaign="default")
+    serving = BlockingStore(open_store(f"sqlite://{database}", campaign="default"))
     ann = parse("ann@example.com")
     assert isinstance(ann, Address)
     suppress("add", "ann@example.com")

@@ -1,7 +1,8 @@
 """`presend check`: judge a list of addresses without sending anything.
 
-The list is read, judged and written group by group. Groups whose domains are still being looked up
-wait side by side, and leave in the order in which they came, so memory does not grow with the list.
+The list is read, judged and written in groups. Groups whose domains are still being looked up wait
+side by side, up to a limit, and are written in the order of the list, so memory does not grow with
+the list.
 """
 
 import argparse
@@ -17,23 +18,23 @@ from typing import BinaryIO, Final, NamedTuple, TypeAlias
 import uvloop
 
 from relay import app
-from relay.commands.check.report import Tally, line
+from relay.commands.check.report import VerdictCounts, line
 from relay.commands.check.source import ListError, Source
 from relay.settings import JudgingSettings, load_settings
 from validators.pipeline import Judgement
 
 WAITING: Final = 16
-"""Groups that may wait for DNS at once."""
+"""Most groups that wait for DNS at once."""
 WRONG: Final = 2
 
 Show: TypeAlias = Callable[[int, int], None]
-"""Told how far things are: octets read of the list, and addresses judged."""
+"""Shows progress; called with the octets of the list that are done, and the addresses judged."""
 
 
 class _Group(NamedTuple):
     judged: list[Judgement] | Awaitable[list[Judgement]]
     position: int
-    """Octets of the list up to its end."""
+    """Octets of the list up to the end of the group."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,30 +62,30 @@ def run(args: argparse.Namespace, settings: JudgingSettings) -> int:
     try:
         with _opened(args.file) as descriptor, _progress(descriptor) as show:
             started = time.perf_counter()
-            tally = Tally()
+            counts = VerdictCounts()
             source = Source(descriptor, args.column)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_check(source, settings, tally, show, dns=not args.no_dns))
+                runner.run(_check(source, settings, counts, show, dns=not args.no_dns))
     except ListError as error:
         print(f"presend: {args.file}: {error}", file=sys.stderr)
         return WRONG
     except app.StartError as error:
         print(f"presend: {error}", file=sys.stderr)
         return WRONG
-    print(tally.summary(time.perf_counter() - started), file=sys.stderr)
+    print(counts.summary(time.perf_counter() - started), file=sys.stderr)
     return 0
 
 
 async def _check(
-    source: Source, settings: JudgingSettings, tally: Tally, show: Show, *, dns: bool
+    source: Source, settings: JudgingSettings, counts: VerdictCounts, show: Show, *, dns: bool
 ) -> None:
-    """Read, judge and write. Raises ListError when all before the fault is written."""
+    """Read, judge and write. Raises ListError after writing all groups before the fault."""
     fault: ListError | None = None
     groups: asyncio.Queue[_Group | None] = asyncio.Queue(WAITING)
     async with app.validation(settings, dns=dns) as validation:
         with _first_error():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_write(groups, tally, show))
+                tasks.create_task(_write(groups, counts, show))
                 try:
                     async for texts in source.groups():
                         validation.store.refresh()  # a long list sees what is added meanwhile
@@ -103,7 +104,7 @@ async def _answer(judged: Awaitable[list[Judgement]]) -> list[Judgement]:
     return await judged
 
 
-async def _write(groups: asyncio.Queue[_Group | None], tally: Tally, show: Show) -> None:
+async def _write(groups: asyncio.Queue[_Group | None], counts: VerdictCounts, show: Show) -> None:
     """Write the groups in the order in which they came."""
     out = sys.stdout.buffer
     waits = not _is_file(out)
@@ -111,12 +112,12 @@ async def _write(groups: asyncio.Queue[_Group | None], tally: Tally, show: Show)
         judged = group.judged if isinstance(group.judged, list) else await group.judged
         text = "".join(map(line, judged)).encode("ascii")
         if waits:
-            # a reader that takes its time must not stop the clock of the look-ups
+            # A slow reader of the output must not delay the DNS look-ups.
             await asyncio.to_thread(_put, out, text)
         else:
             _put(out, text)
-        tally.add(judged)
-        show(group.position, tally.total)
+        counts.add(judged)
+        show(group.position, counts.total)
 
 
 def _put(out: BinaryIO, text: bytes) -> None:
@@ -125,7 +126,7 @@ def _put(out: BinaryIO, text: bytes) -> None:
 
 
 def _is_file(out: BinaryIO) -> bool:
-    """Tell whether writing never waits for a reader."""
+    """Return whether the output is a file, which never waits for a reader."""
     try:
         return stat.S_ISREG(os.fstat(out.fileno()).st_mode)
     except OSError:
@@ -150,7 +151,7 @@ def _opened(name: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _progress(descriptor: int) -> Iterator[Show]:
-    """Show a bar on a terminal: of the file, or of the addresses where there is no end known."""
+    """Show a progress bar on a terminal: of octets, or of addresses if the length is not known."""
     if not sys.stderr.isatty():
         yield lambda _position, _total: None
         return
@@ -169,7 +170,7 @@ def _progress(descriptor: int) -> Iterator[Show]:
 
 @contextlib.contextmanager
 def _first_error() -> Iterator[None]:
-    """Let one error through as itself: the first of a group."""
+    """Raise the first exception of an exception group in place of the group."""
     try:
         yield
     except BaseExceptionGroup as group:

@@ -1,4 +1,4 @@
-"""What `presend check` says: a JSON object for each address, and a summary."""
+"""The output of `presend check`: a JSON object for each address, and a summary."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -35,17 +35,17 @@ def line(judged: Judgement) -> str:
     )
 
 
-class Tally:
-    """Counts what was said."""
+class VerdictCounts:
+    """The number of verdicts by reason, and of facts that were only observed."""
 
     def __init__(self) -> None:
-        """Begin at nothing."""
+        """Begin with no address."""
         self._total = 0
         self._decided: Counter[tuple[str, str]] = Counter()
         self._observed: Counter[str] = Counter()
 
     def add(self, judged: Sequence[Judgement]) -> None:
-        """Count a group."""
+        """Count the verdicts of a group."""
         self._total += len(judged)
         for each in judged:
             if each.findings:
@@ -57,11 +57,11 @@ class Tally:
 
     @property
     def total(self) -> int:
-        """How many addresses there were."""
+        """Return the number of addresses."""
         return self._total
 
     def summary(self, seconds: float) -> str:
-        """Return a few lines for people."""
+        """Return the counts as a few lines of text."""
         rate = f" ({self._total / seconds:,.0f} a second)" if seconds > 0 else ""
         lines = [f"{self._total:,} addresses in {seconds:,.1f} s{rate}"]
         accepted = self._total - self._decided.total()

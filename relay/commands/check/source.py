@@ -1,18 +1,24 @@
-"""A list of addresses, read piece by piece: a line each, or a column of a CSV."""
+"""The list that `presend check` judges: an address a line, or a column of a CSV."""
 
 import asyncio
-import codecs
-import csv
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
-CHUNK: Final = 32_768
-"""Octets read at once: some thousand addresses."""
-LONGEST: Final = 65_536
-"""Characters of a line, or of a row of a CSV: what is longer is no list of addresses."""
-DELIMITERS: Final = ",;\t|"
+from relay.commands.tables import (
+    CHUNK,
+    LineReader,
+    Row,
+    RowReader,
+    TableError,
+    find_column,
+    is_separator,
+    split_header,
+)
+
+_ADDRESS_COLUMNS: Final = ("address", "email")
+"""Columns that are found without being named by the user; the first one that exists counts."""
 
 
 class ListError(Exception):
@@ -23,140 +29,80 @@ class Source:
     """The addresses of an open file. `position` tells how many octets of it were read."""
 
     def __init__(self, descriptor: int, column: str | None) -> None:
-        """Read from a file descriptor; `column` is a name, a number from 1, or None for lines."""
+        """Read from a file descriptor; `column` is a name, or a number from 1.
+
+        Without `column`, the list is a CSV if its first line names a column `address` or `email`,
+        and an address a line if not.
+        """
         self.position = 0
         self._descriptor = descriptor
-        self._lines = _Lines() if column is None else _Rows(column)
+        self._column = column
+        self._lines = LineReader()
+        self._rows: RowReader | None = None
+        self._begun = False
+        self._index: int | None = None
 
     async def groups(self) -> AsyncIterator[list[str]]:
         """Yield the addresses in order, without blank ones; ListError if that ends early.
 
-        What is not UTF-8 comes as lone surrogates, and so is no valid address.
+        Octets that are not UTF-8 become lone surrogates, which no valid address contains.
         """
-        decoder: codecs.IncrementalDecoder | None = None
-        async for chunk in _chunks(self._descriptor):
-            self.position += len(chunk)
-            decoder = decoder or _decoder(chunk)
-            group = list(self._lines.feed(decoder.decode(chunk)))
+        try:
+            async for chunk in _chunks(self._descriptor):
+                self.position += len(chunk)
+                group = self._addresses(self._lines.feed(chunk))
+                if group:
+                    yield group
+            group = self._addresses(self._lines.feed(b"", final=True))
+            if self._rows is not None:
+                self._rows.close()
             if group:
                 yield group
-        if decoder is not None:
-            group = list(self._lines.feed(decoder.decode(b"", final=True) + "\n"))
-            self._lines.close()
-            if group:
-                yield group
+        except TableError as error:
+            raise ListError(str(error)) from None
 
-
-class _Lines:
-    """An address a line."""
-
-    def __init__(self) -> None:
-        self._rest = ""
-        self._number = 0
-
-    def feed(self, text: str) -> Iterator[str]:
-        """Yield the addresses that are complete."""
-        for line in self._complete(text):
-            address = line.strip()
+    def _addresses(self, lines: Sequence[str]) -> list[str]:
+        """Return the addresses in these lines."""
+        if not self._begun:
+            self._begin(lines)
+        if self._rows is None:
+            return [address for line in lines if (address := line.strip())]
+        addresses = []
+        for row in self._rows.feed(lines):
+            if self._index is None:
+                self._index, header = self._find(row)
+                if header:
+                    continue
+            address = row.cells[self._index].strip() if self._index < len(row.cells) else ""
             if address:
-                yield address
+                addresses.append(address)
+        return addresses
 
-    def close(self) -> None:
-        """Complain if the list ends in the middle of something."""
-
-    def _complete(self, text: str) -> list[str]:
-        """Return the complete lines, and keep the rest."""
-        lines = (self._rest + text).replace("\r", "\n").split("\n")
-        self._rest = lines.pop()
-        self._number += len(lines)
-        if len(self._rest) > LONGEST:
-            raise ListError(f"after line {self._number}: no end of line in {LONGEST:,} characters")
-        return lines
-
-
-class _Rows(_Lines):
-    """A column of a CSV (RFC 4180), with the delimiter that its first line has most of."""
-
-    def __init__(self, column: str) -> None:
-        super().__init__()
-        self._column = column
-        self._place: int | None = None
-        self._delimiter = ""
-        self._open: list[str] = []
-        """The lines so far of a row that goes on inside quotes."""
-
-    def feed(self, text: str) -> Iterator[str]:
-        """Yield the addresses of the rows that are complete."""
-        lines = _Supply([*self._open, *self._complete(text)])
-        self._open = []
-        self._delimiter = self._delimiter or _delimiter(lines.lines)
-        if not self._delimiter:
+    def _begin(self, lines: Sequence[str]) -> None:
+        """Tell a CSV from a plain list by the first line that is not blank."""
+        first = next((line for line in lines if line.strip()), None)
+        if first is None:
             return
-        begin = 0
-        for cells in csv.reader(lines, delimiter=self._delimiter):
-            if lines.ended:
-                self._keep(lines.lines[begin:])
-                return
-            begin = lines.given
-            if cells and (self._place is not None or not self._is_header(cells)):
-                place = self._place or 0
-                address = cells[place].strip() if len(cells) > place else ""
-                if address:
-                    yield address
+        self._begun = True
+        named = self._column is not None or is_separator(first)
+        if named or not set(_ADDRESS_COLUMNS).isdisjoint(split_header(first)):
+            self._rows = RowReader(line=self._lines.number - len(lines) + 1)
 
-    def close(self) -> None:
-        """Complain of a quote that is open."""
-        if self._open:
-            raise ListError(f"before line {self._number}: a quote that is never closed")
-
-    def _keep(self, lines: list[str]) -> None:
-        self._open = lines
-        if sum(map(len, lines)) > LONGEST:
-            self.close()
-
-    def _is_header(self, cells: list[str]) -> bool:
-        """Find the column by the first row, and tell whether that is a header."""
-        header = [cell.strip() for cell in cells]
-        names = [name.casefold() for name in header]
-        if self._column.casefold() in names:
-            self._place = names.index(self._column.casefold())
-            return True
-        if self._column.isdecimal() and 0 < int(self._column) <= len(header):
-            self._place = int(self._column) - 1
-            return "@" not in header[self._place]
-        raise ListError(f"no column {self._column!r}; there are: {', '.join(header)}")
-
-
-class _Supply:
-    """Lines for a csv.reader, which asks for one too many only inside an open quote."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self.lines = lines
-        self.given = 0
-        self.ended = False
-
-    def __iter__(self) -> Iterator[str]:
-        for line in self.lines:
-            self.given += 1
-            yield line
-        self.ended = True
-
-
-def _delimiter(lines: list[str]) -> str:
-    """Return the delimiter of a CSV that begins with these lines; nothing if they are blank."""
-    first = next((line for line in lines if line.strip()), None)
-    return "" if first is None else max(DELIMITERS, key=first.count)
-
-
-def _decoder(first: bytes) -> codecs.IncrementalDecoder:
-    """Return the decoder for a file that begins so."""
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return codecs.getincrementaldecoder("utf-16")(errors="replace")
-    return codecs.getincrementaldecoder("utf-8-sig")(errors="surrogateescape")
+    def _find(self, row: Row) -> tuple[int, bool]:
+        """Find the column by the first row; return its index, and whether the row is a header."""
+        if self._column is None:
+            names = [cell.strip().casefold() for cell in row.cells]
+            for name in _ADDRESS_COLUMNS:
+                if name in names:
+                    return names.index(name), True
+            wanted = " or ".join(_ADDRESS_COLUMNS)
+            raise row.error(f"no column is named {wanted}; name one with --column")
+        index, named = find_column(row, self._column)
+        return index, named or "@" not in row.cells[index]
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:
-    """Yield what a file holds; waits for a pipe or a terminal without blocking the loop."""
+    """Yield the content of a file; waits for a pipe or a terminal without blocking the loop."""
     waits = not stat.S_ISREG(os.fstat(descriptor).st_mode)
     while True:
         if waits:

@@ -1,9 +1,9 @@
-"""The read on the way of every recipient: a connection that only reads, and what spares a read.
+"""Look-ups in the file, one for each group of recipients, and how most of them avoid the file.
 
-A read transaction is held open between refreshes, so that a lookup takes no file lock. Kinds of
-entries that neither the campaign nor scope `all` has are not looked up at all; of kinds other than
-addresses that have few entries, the keys are kept in memory, and the file is asked about a key that
-is among them only. Of addresses a sieve is kept: see `sieve`.
+A read transaction is held open between refreshes, so that a look-up takes no file lock. Kinds of
+entries that neither the campaign nor scope `all` has are not looked up. Of kinds other than
+addresses that have few entries, all keys are kept in memory, and only a key that is among them is
+looked up in the file. For addresses there is a Bloom filter: see `bloom_filter`.
 """
 
 import sqlite3
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from relay.stores.rank import in_force, specificity
+from relay.stores.precedence import in_force, specificity
+from relay.stores.sqlite.bloom_filter import AddressFilter
 from relay.stores.sqlite.rows import KINDS, Row, from_row
 from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, probe
-from relay.stores.sqlite.sieve import Sieve
 from validators.address import Address
 from validators.suppression import (
     ALL,
@@ -24,18 +24,18 @@ from validators.suppression import (
     keys_for,
 )
 
-_MOST_KEYS: Final = 256
-"""Keys of one query."""
+_MAX_KEYS: Final = 256
+"""Most keys in one query."""
 _FEW: Final = 4096
-"""Most entries of kinds other than addresses whose keys are kept in memory."""
+"""Most entries of kinds other than addresses for which the keys are kept in memory."""
 _RENEWAL: Final = 4096
-"""Lookups after which the view is renewed even where nobody calls `refresh`."""
+"""Look-ups after which the read transaction is renewed, for a caller that never refreshes."""
 _PATIENCE: Final = 0.05
-"""Seconds: readers wait for nobody in WAL mode, but for a recovery after another's crash."""
+"""Seconds. In WAL mode a reader waits only for a recovery after another process's crash."""
 
 
 class Reader:
-    """Lookups in the file at `path`, as `campaign` sees it."""
+    """Look-ups in the file at `path`, as `campaign` sees it."""
 
     def __init__(self, path: Path, *, campaign: str, clock: Callable[[], float]) -> None:
         """Open the file for reading. Raises StoreError. Call `refresh` before the first lookup."""
@@ -49,7 +49,7 @@ class Reader:
         self._hashed: frozenset[Kind] = frozenset()
         self._rare: frozenset[Kind] = frozenset()
         self._rare_keys: frozenset[bytes] = frozenset()
-        self._sieve = Sieve()
+        self._filter = AddressFilter()
         self._addresses = 0
         self._version: int | None = None
         self._fault: str | None = None
@@ -76,14 +76,15 @@ class Reader:
         ]
 
     def _broken(self, error: sqlite3.Error) -> StoreUnavailable:
-        """Remember a fault; until `refresh` finds it gone, nothing is asked."""
+        """Store a fault, which every look-up raises until `refresh` finds the file readable."""
         self._fault = explain(self._path, error)
         return StoreUnavailable(self._fault)
 
     def _keys(self, address: Address) -> list[bytes]:
-        """Return the keys to look up: those of kinds with many entries, and of the rare a hit."""
+        """Return the keys to look up in the file; none for an address that cannot be listed."""
         kinds = self._kinds
-        if self._sieve.complete and self._sieve.misses(address.canonical):
+        listed = self._filter.complete
+        if listed is not None and address.canonical not in listed:
             kinds = self._hashed
         keys = keys_for(address, kinds) if kinds else []
         if self._rare:
@@ -91,7 +92,7 @@ class Reader:
         return keys
 
     def matches(self, address: Address) -> Iterator[Suppression]:
-        """Go through the entries in force for one address, of every scope. StoreUnavailable."""
+        """Yield the entries in force for one address, of every scope. Raises StoreUnavailable."""
         if self._fault is not None:
             raise StoreUnavailable(self._fault)
         for single in keys_for(address):
@@ -103,7 +104,7 @@ class Reader:
                 yield from entries
 
     def refresh(self) -> None:
-        """Renew the view; read again which kinds there are if the file was changed."""
+        """Renew the read transaction; if the file was changed, read again which kinds it has."""
         connection = self.connection
         try:
             if connection.in_transaction:
@@ -113,15 +114,15 @@ class Reader:
             if version != self._version or self._fault is not None:
                 if self._fault is not None:
                     probe(connection)
-                self._take_stock()
+                self._read_kinds()
                 self._version, self._fault = version, None
             else:
-                self._sieve.advance(connection, self._addresses)
+                self._filter.advance(connection, self._addresses)
         except sqlite3.Error as error:
             self._fault = explain(self._path, error)
 
-    def _take_stock(self) -> None:
-        """Learn which kinds have entries, and the keys of kinds that have few."""
+    def _read_kinds(self) -> None:
+        """Read which kinds have entries, and the keys of kinds that have few."""
         rows = self.connection.execute(
             "SELECT kind, sum(number) FROM tally WHERE scope IN (?, ?) GROUP BY kind", self._scopes
         )
@@ -133,7 +134,7 @@ class Reader:
             "SELECT key FROM suppression WHERE kind != 0 AND scope IN (?, ?) LIMIT ?",
             (*self._scopes, _FEW if rare else 0),
         )
-        self._sieve.reset()
+        self._filter.reset()
         ((self._addresses,),) = self.connection.execute(
             "SELECT ifnull(sum(number), 0) FROM tally WHERE kind = 0"
         )
@@ -143,7 +144,7 @@ class Reader:
         self._hashed = self._kinds - {Kind.ADDRESS}
 
     def healthy(self) -> str | None:
-        """Return why lookups fail, or would after the next start; None if they do not."""
+        """Return why look-ups fail, or would fail after the next start; None if they do not."""
         if self._fault is not None:
             return self._fault
         if _identity(self._path) != self._file:
@@ -151,7 +152,7 @@ class Reader:
         return None
 
     def _rows(self, keys: list[bytes]) -> list[Row]:
-        """Return the campaign's rows under `keys`: one query, or none where there is no key."""
+        """Return the campaign's rows for `keys`, by one query, or by none if there is no key."""
         if not keys:
             return []
         self._lookups += 1
@@ -162,9 +163,10 @@ class Reader:
                 rows = self._cursor.execute(_ANYWHERE, (keys[0],)).fetchall()
                 return [row for row in rows if row[1] in self._scopes] if rows else rows
             rows = []
-            for start in range(0, len(keys), _MOST_KEYS):
-                some = keys[start : start + _MOST_KEYS]
-                # Few sizes, so that few statements are prepared: filled up with the last key.
+            for start in range(0, len(keys), _MAX_KEYS):
+                some = keys[start : start + _MAX_KEYS]
+                # The number of keys is rounded up to a power of two by repeating the last key,
+                # so that few statements have to be prepared.
                 size = 1 << (len(some) - 1).bit_length()
                 some += some[-1:] * (size - len(some))
                 rows += self.connection.execute(_select_many(size), (*some, self._campaign))
@@ -197,7 +199,7 @@ def _many(size: int) -> str:
     )
 
 
-_MANY: Final = tuple(_many(1 << power) for power in range(_MOST_KEYS.bit_length()))
+_MANY: Final = tuple(_many(1 << power) for power in range(_MAX_KEYS.bit_length()))
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

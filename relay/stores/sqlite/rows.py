@@ -1,4 +1,4 @@
-"""Entries as rows: small numbers for kinds and reasons, octets for digests."""
+"""Conversion between entries and rows: kinds and reasons are numbers, digests are octets."""
 
 from typing import Final, TypeAlias
 
@@ -16,7 +16,7 @@ REASONS: Final = (
     SuppressionReason.MANUAL,
     SuppressionReason.IMPORT,
 )
-"""A position is the number in the file: append only, and raise the schema version."""
+"""The position is the number in the file: add at the end only, and raise the schema version."""
 
 _KIND_NUMBERS: Final = {kind: number for number, kind in enumerate(KINDS)}
 _REASON_NUMBERS: Final = {reason: number for number, reason in enumerate(REASONS)}
@@ -24,12 +24,12 @@ _DIGESTS: Final = frozenset({Kind.SHA256, Kind.MD5})
 
 
 def reason_number(reason: SuppressionReason) -> int:
-    """Number a reason as it is stored."""
+    """Return the number by which a reason is stored."""
     return _REASON_NUMBERS[reason]
 
 
 def to_row(entry: Suppression) -> Row:
-    """Write an entry as a row."""
+    """Convert an entry to a row."""
     kind = entry.kind
     value = bytes.fromhex(entry.value) if kind in _DIGESTS else entry.value
     return (
@@ -45,7 +45,7 @@ def to_row(entry: Suppression) -> Row:
 
 
 def from_row(row: Row) -> Suppression:
-    """Read an entry from a row."""
+    """Convert a row to an entry."""
     _, scope, kind, reason, value, source, created, expires = row
     text = value.hex() if isinstance(value, bytes) else value
     return Suppression(KINDS[kind], text, scope, REASONS[reason], source, created, expires)

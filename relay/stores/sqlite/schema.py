@@ -1,6 +1,7 @@
-"""The file: its tables, how it is opened and checked, and what to say when that fails.
+"""The database file: its tables, how it is opened and checked, and messages for its faults.
 
-Opening takes the same time for ten million entries as for none: what is checked is bounded.
+Opening takes the same time for ten million entries as for none, because the checks read a bounded
+part of the file.
 """
 
 import os
@@ -12,11 +13,11 @@ from relay.stores.protocol import StoreError
 
 VERSION: Final = 1
 _APPLICATION: Final = 0x70726573
-"""`pres`: marks the file as ours (PRAGMA application_id)."""
+"""`pres`: marks the file as a suppression store (PRAGMA application_id)."""
 
 COLUMNS: Final = "key, scope, kind, reason, value, source, created, expires"
 
-# The day is `relay.stores.tally.last_day` in SQL.
+# The day is `relay.stores.precedence.last_day` in SQL.
 _CAME: Final = """
 INSERT INTO tally
 VALUES (NEW.scope, NEW.kind, NEW.reason, ifnull(CAST(NEW.expires / 86400 AS INTEGER) + 1, 0), 1)
@@ -58,7 +59,7 @@ PRAGMA user_version = {VERSION};
 
 _PROBES: Final = 16
 _WAL_LIMIT: Final = 64 * 2**20
-"""Octets the write-ahead log keeps on disk once its content is in the database file."""
+"""Octets of the write-ahead log that stay on disk once its content is in the database file."""
 
 
 def open_writer(path: Path, *, patience: float) -> sqlite3.Connection:
@@ -75,6 +76,9 @@ def open_writer(path: Path, *, patience: float) -> sqlite3.Connection:
         # Writes are few, and an unsubscribe that was confirmed must outlive a power cut.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
+        # Statements with triggers need some temporary space. A pod with a read-only root file
+        # system has no directory for it, and every statement here is small.
+        connection.execute("PRAGMA temp_store = MEMORY")
         if not _is_ours(connection):
             _create(connection)
         probe(connection)
@@ -112,7 +116,7 @@ def probe(connection: sqlite3.Connection) -> None:
 
 
 def explain(path: Path, error: sqlite3.Error) -> str:
-    """Say what is wrong with the file, and what to do about it."""
+    """Return a sentence on what is wrong with the file, and what to do about it."""
     name = getattr(error, "sqlite_errorname", "") or str(error)
     fault = f"The suppression store {path}"
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or isinstance(error, ValueError):
@@ -132,7 +136,7 @@ def explain(path: Path, error: sqlite3.Error) -> str:
 
 
 def _check_place(path: Path) -> None:
-    """Refuse a place where no file can be, in plainer words than SQLite's."""
+    """Refuse a path where no file can be, with a plainer message than SQLite's."""
     directory = path.parent
     fault = f"The suppression store {path} cannot be opened: "
     if path.is_dir():

@@ -1,8 +1,20 @@
-"""Rows on their way into the store: any number of them, in a temporary file, in bounded memory.
+"""Rows of an import, gathered in a temporary file so that any number fits into bounded memory.
 
 Keys are evenly spread digests. Rows are put into buckets by the first octet of their key, so that
-each bucket is small enough to be sorted in memory and the whole comes out in key order: the order
-in which SQLite writes each page of the table once.
+each bucket is small enough to be sorted in memory, and all buckets together come out in key order:
+the order in which SQLite writes each page of the table once.
+
+SQLite could gather and sort the rows itself. Measured with a million rows, and another process that
+reads and writes meanwhile (total time; longest wait of the other process to write, which never
+waits to read):
+
+    this module                                            5.2 s    3.0 s
+    a TEMP table, and INSERT ... SELECT ... ORDER BY key   5.6 s    2.4 s
+    an attached database, partitioned by the key          14.6 s    3.9 s
+    no staging: rows inserted in the order of the source  15.0 s   14.9 s
+
+The TEMP table needs a directory for temporary files outside the store's own. A pod with a read-only
+root file system has none, and SQLite offers no supported way to choose one.
 """
 
 import marshal
@@ -17,7 +29,7 @@ from relay.stores.sqlite.rows import Row
 
 _BUCKETS: Final = 256
 _IN_MEMORY: Final = 65_536
-"""Rows held before they are written out."""
+"""Rows held in memory before they are written to the file."""
 
 _KEY: Final = operator.itemgetter(0)
 
@@ -29,7 +41,7 @@ class Staging:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Make the file in `directory`, which is on the disk that must hold the rows anyway."""
+        """Make the file in `directory`, on the disk that has to hold the rows anyway."""
         self._file = tempfile.TemporaryFile(dir=directory)  # noqa: SIM115 - closed by __exit__
         self._pieces: list[list[tuple[int, int]]] = [[] for _ in range(_BUCKETS)]
         self._rows: list[list[Row]] = [[] for _ in range(_BUCKETS)]
@@ -48,7 +60,7 @@ class Staging:
         self._file.close()
 
     def put(self, row: Row) -> None:
-        """Take one row."""
+        """Add one row."""
         self._rows[row[0][0]].append(row)
         self.total += 1
         self._held += 1
@@ -56,7 +68,7 @@ class Staging:
             self._write_out()
 
     def buckets(self) -> Iterator[list[Row]]:
-        """Give back all rows in key order, a bucket at a time."""
+        """Yield all rows in key order, a bucket at a time."""
         for number in range(_BUCKETS):
             rows = self._rows[number]
             for offset, length in self._pieces[number]:

@@ -1,10 +1,10 @@
-"""Suppression lists in files: plain lists and CSV, read row by row and written back.
+"""Suppression lists in files: plain lists and CSV, read row by row, and the CSV of `export`.
 
     plain   one entry a line: an address, a domain (or @domain), or a hex digest
     CSV     a header that names its columns, or one column named by the user; see `Columns`
 
-A reader yields entries or raises `BadRow` at the first line it cannot use. Memory is bounded
-whatever the file holds.
+Reading yields entries, or raises TableError at the first line that cannot be used. Memory is
+bounded whatever the file holds.
 """
 
 import csv
@@ -12,14 +12,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, TextIO
 
-from relay.stores.texts import (
+from relay.commands.suppress.parsing import (
     SOURCE_LIMIT,
+    format_time,
     parse_entry,
     parse_reason,
     parse_scope,
     parse_source,
     parse_time,
-    write_time,
+)
+from relay.commands.tables import (
+    Row,
+    RowReader,
+    TableError,
+    find_column,
+    is_separator,
+    read_lines,
+    split_header,
 )
 from validators.suppression import (
     ALL,
@@ -32,8 +41,6 @@ from validators.suppression import (
 FIELDS: Final = ("kind", "value", "scope", "reason", "source", "created", "expires")
 """Header of the CSV that `write_csv` writes."""
 
-_LONGEST_LINE: Final = 65_536
-_SHOWN: Final = 80
 _COLUMNS: Final = (
     ("address", Kind.ADDRESS),
     ("email", Kind.ADDRESS),
@@ -45,56 +52,61 @@ _COLUMNS: Final = (
 `domain`, the domain only describes the address and must not be suppressed as a whole."""
 
 
-class BadRow(ValueError):  # noqa: N818 - it names the row, not a fault of the program
-    """A line of a list cannot be used; the message has its number, its text and why."""
-
-    def __init__(self, line: int, text: str, fault: object) -> None:
-        text = text.strip()
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
-        super().__init__(f"line {line}: {shown!r}: {fault}")
-        self.line = line
-
-
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the user said of every entry; None leaves it to the file, else to the default."""
+    """What the user said of every entry; None leaves it to the file, or else to the default."""
 
     scope: str | None = None
     reason: SuppressionReason | None = None
     source: str | None = None
     expires: float | None = None
     fallback: str = ""
-    """The source where neither user nor file names one."""
+    """The source if neither the user nor the file names one."""
 
 
 def read_list(
     file: BinaryIO, given: Given, *, now: float, column: str | None = None, name: str = ""
 ) -> Iterator[Suppression]:
-    """Read a plain list or a CSV, told apart by the first line; the text is UTF-8.
+    """Read a plain list or a CSV, told apart by the first line that is not blank.
 
-    What is `given` beats the columns of the file; `name` is the source where neither says one.
-    Raises BadRow.
+    `given` wins over the columns of the file. `column` is the name, or the number from 1, of the
+    column of a CSV in which the entries are. `name` is the source if neither says one. Raises
+    TableError.
     """
-    lines = _lines(file)
-    first = next(lines, None)
-    if first is None:
-        return
     given = replace(given, fallback=_printable(name))
-    numbered = _again(first, lines)
-    if column is None and not _is_header(first):
-        yield from _read_plain(numbered, given, now)
-    else:
-        yield from _read_csv(numbered, given, now, column)
+    rows: RowReader | None = None
+    columns: Columns | None = None
+    begun = False
+    number = 1
+    for lines in read_lines(file):
+        first = next((line for line in lines if line.strip()), None)
+        if first is not None and not begun:
+            begun = True
+            if column is not None or _is_csv(first):
+                rows = RowReader(strict=True, line=number)
+        _refuse_undecoded(lines, number)
+        if rows is None:
+            yield from _read_plain(lines, number, given, now)
+        else:
+            for row in rows.feed(lines):
+                if columns is None:
+                    columns, header = Columns.of(row, column)
+                    if header:
+                        continue
+                yield _entry(columns, row, given, now)
+        number += len(lines)
+    if rows is not None:
+        rows.close()
 
 
 def write_csv(file: TextIO, entries: Iterable[Suppression]) -> int:
-    """Write entries as a CSV that `read_list` takes back; return how many."""
+    """Write entries as a CSV that `read_list` reads; return how many."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(FIELDS)
     written = 0
     for entry in entries:
-        expires = "" if entry.expires is None else write_time(entry.expires)
-        created = write_time(entry.created)
+        expires = "" if entry.expires is None else format_time(entry.expires)
+        created = format_time(entry.created)
         writer.writerow((
             entry.kind, entry.value, entry.scope, entry.reason, entry.source, created, expires,
         ))  # fmt: skip
@@ -106,89 +118,88 @@ def _printable(name: str) -> str:
     return "".join(mark if mark.isprintable() else "?" for mark in name)[:SOURCE_LIMIT]
 
 
-def _again(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-def _lines(file: BinaryIO) -> Iterator[str]:
-    """Go through the lines; BadRow for one that never ends, or is not UTF-8."""
-    number = 0
-    while True:
+def _refuse_undecoded(lines: Sequence[str], number: int) -> None:
+    """Raise TableError for a line that is not UTF-8; `number` is that of the first line."""
+    for line in lines:
+        if not line.isascii():
+            try:
+                line.encode()
+            except UnicodeEncodeError:
+                text = line.encode(errors="surrogateescape").decode(errors="replace")
+                raise TableError(number, text, "not UTF-8") from None
         number += 1
-        octets = file.readline(_LONGEST_LINE)
-        if not octets:
-            return
-        if len(octets) == _LONGEST_LINE:
-            raise BadRow(number, octets[: _SHOWN * 4].decode(errors="replace"), "too long")
-        try:
-            line = octets.decode()
-        except UnicodeDecodeError:
-            raise BadRow(number, octets.decode(errors="replace"), "not UTF-8") from None
-        yield line.removeprefix("\ufeff") if number == 1 else line
 
 
-def _read_plain(lines: Iterator[str], given: Given, now: float) -> Iterator[Suppression]:
+def _read_plain(
+    lines: Sequence[str], number: int, given: Given, now: float
+) -> Iterator[Suppression]:
     scope, source = given.scope or ALL, given.source
     if source is None:
         source = given.fallback
     reason, expires = given.reason or SuppressionReason.IMPORT, given.expires
-    for number, line in enumerate(lines, 1):
+    for place, line in enumerate(lines):
         text = line.strip()
         if not text:
             continue
         try:
             kind, value = parse_entry(text)
         except ValueError as error:
-            raise BadRow(number, text, error) from None
+            raise TableError(number + place, text, error) from None
         yield Suppression(kind, value, scope, reason, source, now, expires)
 
 
-def _names(line: str) -> list[str]:
-    return [name.strip().lower() for name in next(csv.reader([line], delimiter=_delimiter(line)))]
-
-
-def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
-
-
-def _is_header(line: str) -> bool:
+def _is_csv(line: str) -> bool:
     """Whether a first line is one of a CSV: several columns, or the name of a single one."""
-    known = {name for name, _ in _COLUMNS}
-    return any(mark in line for mark in ",;\t") or line.strip().strip('"').lower() in known
+    names = split_header(line.strip())
+    return is_separator(line) or len(names) > 1 or names[0] in {name for name, _ in _COLUMNS}
 
 
 class Columns:
-    """Where in a row of a CSV things stand.
+    """The columns of a CSV: where in a row each part of an entry is.
 
-    An entry stands in `address`, `email`, `sha256`, `md5` or `domain` (the first one filled in),
-    in the column the user named, or in `kind` and `value`, as `write_csv` writes. `scope` (or
-    `campaign`), `reason`, `source` and `expires` are optional; `created` counts beside `kind`.
+    The entry itself is in `address`, `email`, `sha256`, `md5` or `domain` (the first one that is
+    filled in), or in the column that the user named, or in `kind` and `value`, as `write_csv`
+    writes it. `scope` (or `campaign`), `reason`, `source` and `expires` are optional; `created` is
+    read beside `kind`.
     """
 
-    def __init__(self, header: Sequence[str], column: str | None) -> None:
-        """Take the header's names, lower case. ValueError if no entry can stand there."""
+    def __init__(self, header: Sequence[str], width: int) -> None:
+        """Take the names of the columns, in lower case; none without a header."""
         places = {name: place for place, name in reversed(list(enumerate(header)))}
         self._entry: Callable[[Sequence[str]], tuple[Kind, str]]
-        self.width = len(header)
+        self.width = width
         self.scope = places.get("scope", places.get("campaign"))
         self.reason, self.source = places.get("reason"), places.get("source")
-        self.expires, self.created = places.get("expires"), None
+        self.expires = places.get("expires")
+        self.created: int | None = None
+        self._places = places
+
+    @classmethod
+    def of(cls, first: Row, column: str | None) -> tuple["Columns", bool]:
+        """Find the columns by the first row; return them, and whether the row is a header.
+
+        Raises TableError if no column can hold an entry.
+        """
+        header = [cell.strip().lower() for cell in first.cells]
+        columns = cls(header, len(header))
+        places = columns._places
         if column is not None:
-            if column.strip().lower() not in places:
-                raise ValueError(f"there is no column {column!r}; there are: {', '.join(header)}")
-            self._entry = self._one(places[column.strip().lower()])
+            place, named = find_column(first, column)
+            if not named and _is_entry(first.cells[place]):
+                columns, header = cls((), len(header)), []
+            columns._entry = cls._one(place)
         elif {"kind", "value"} <= places.keys():
-            self.created = places.get("created")
-            self._entry = self._typed(places["kind"], places["value"])
+            columns.created = places.get("created")
+            columns._entry = cls._typed(places["kind"], places["value"])
         else:
             found = [(places[name], kind) for name, kind in _COLUMNS if name in places]
             if not found:
-                raise ValueError(
+                raise first.error(
                     "no column is named address, email, domain, sha256 or md5; name one with "
                     f"--column; there are: {', '.join(header)}"
                 )
-            self._entry = self._first(found)
+            columns._entry = cls._first(found)
+        return columns, bool(header)
 
     def entry(self, row: Sequence[str]) -> tuple[Kind, str]:
         """Find kind and value in a row; ValueError says what is wrong."""
@@ -223,31 +234,24 @@ class Columns:
         return entry
 
 
-def _read_csv(
-    lines: Iterator[str], given: Given, now: float, column: str | None
-) -> Iterator[Suppression]:
-    first = next(lines)
+def _is_entry(cell: str) -> bool:
+    """Whether a cell of a first row is an entry rather than the name of a column."""
     try:
-        columns = Columns(_names(first), column)
-    except (ValueError, csv.Error) as error:
-        raise BadRow(1, first.strip(), error) from None
-    rows = csv.reader(lines, delimiter=_delimiter(first), strict=True)
-    while True:
-        row: list[str] = []
-        try:
-            row = next(rows)
-            if not any(row):
-                continue
-            yield _entry(columns, row, given, now)
-        except StopIteration:
-            return
-        except BadRow:
-            raise
-        except (ValueError, csv.Error) as error:
-            raise BadRow(rows.line_num + 1, ",".join(row), error) from None
+        kind, _ = parse_entry(cell)
+    except ValueError:
+        return False
+    return kind is not Kind.DOMAIN or "." in cell or cell.startswith("@")
 
 
-def _entry(columns: Columns, row: Sequence[str], given: Given, now: float) -> Suppression:
+def _entry(columns: Columns, row: Row, given: Given, now: float) -> Suppression:
+    """Make an entry of a row. Raises TableError."""
+    try:
+        return _parse_row(columns, row.cells, given, now)
+    except ValueError as error:
+        raise row.error(error) from None
+
+
+def _parse_row(columns: Columns, row: Sequence[str], given: Given, now: float) -> Suppression:
     def cell(place: int | None) -> str:
         return "" if place is None else row[place].strip()
 

@@ -1,6 +1,6 @@
-"""`presend suppress`: look into the suppression list and change it, also while `serve` runs.
+"""`presend suppress`: read the suppression list and change it, also while `serve` runs.
 
-Data goes to standard output (JSON or CSV), words about it to standard error.
+Results go to standard output (JSON or CSV), diagnostics to standard error.
 """
 
 import argparse
@@ -13,28 +13,30 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO, TypeAlias, TypeVar
 
-from relay.settings import CommonSettings, load_settings
-from relay.settings.endpoints import check_store
-from relay.stores import ImportResult, Store, open_store
-from relay.stores.lists import BadRow, Given, read_list, write_csv
-from relay.stores.texts import (
+from relay.commands.suppress.lists import Given, read_list, write_csv
+from relay.commands.suppress.parsing import (
+    format_time,
     parse_entry,
     parse_reason,
     parse_scope,
     parse_source,
     parse_time,
-    write_time,
 )
+from relay.commands.tables import TableError
+from relay.settings import CommonSettings, load_settings
+from relay.settings.store_urls import check_store
+from relay.stores import BlockingStore, ImportResult, open_store
 from validators.address import Address, SyntaxOptions, parse
 from validators.suppression import ALL, Kind, Suppression, SuppressionReason
 
 Value = TypeVar("Value")
+_Action: TypeAlias = Callable[[argparse.Namespace, BlockingStore, float], int]
 
 _ENTRY = "an address, a domain (or @domain), or the SHA-256 or MD5 hex digest of an address"
 _PROGRESS_ROWS = 2000
-"""Rows between two looks at how far a file has been read."""
+"""Rows between two updates of the progress bar."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     load.add_argument(
         "file", nargs="+", help="CSV, or a plain list with an entry a line; - is standard input"
     )
-    load.add_argument("--column", help="column of a CSV in which the entries stand")
+    load.add_argument(
+        "--column", help="column of a CSV in which the entries are, by name or number from 1"
+    )
     _scope(load, default=None)
     _facts(load, reason=None)
 
@@ -84,13 +88,13 @@ def run(
     if url == "memory:":
         _say("the store memory: ends with this command: name another with --store")
         return 2
-    with contextlib.closing(open_store(url, campaign=settings.campaign_id, clock=clock)) as store:
-        action: Callable[[argparse.Namespace, Store, float], int] = args.run
+    with BlockingStore(open_store(url, campaign=settings.campaign_id, clock=clock)) as store:
+        action: _Action = args.run
         return action(args, store, float(int(clock())))
 
 
 def _type(parse_text: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Let argparse show what a parser says of a wrong text."""
+    """Make a type for argparse of a parser, so that the message of its ValueError is shown."""
 
     def checked(text: str) -> Value:
         try:
@@ -120,7 +124,7 @@ def _action(
     actions: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     purpose: str,
-    function: Callable[[argparse.Namespace, Store, float], int],
+    function: _Action,
 ) -> argparse.ArgumentParser:
     parser = actions.add_parser(
         name, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
@@ -157,7 +161,7 @@ def _facts(parser: argparse.ArgumentParser, *, reason: SuppressionReason | None)
     )
 
 
-def _add(args: argparse.Namespace, store: Store, now: float) -> int:
+def _add(args: argparse.Namespace, store: BlockingStore, now: float) -> int:
     entries = [
         Suppression(
             kind, value, args.campaign, args.reason, args.source or "command", now, args.expires
@@ -169,7 +173,7 @@ def _add(args: argparse.Namespace, store: Store, now: float) -> int:
     return 0
 
 
-def _remove(args: argparse.Namespace, store: Store, now: float) -> int:  # noqa: ARG001
+def _remove(args: argparse.Namespace, store: BlockingStore, now: float) -> int:  # noqa: ARG001
     removed = sum(store.remove(kind, value, args.campaign) for kind, value in args.entry)
     _say(f"{removed} removed")
     for kind, value in args.entry:
@@ -179,12 +183,12 @@ def _remove(args: argparse.Namespace, store: Store, now: float) -> int:  # noqa:
     return 0
 
 
-def _lookup(args: argparse.Namespace, store: Store, now: float) -> int:  # noqa: ARG001
+def _lookup(args: argparse.Namespace, store: BlockingStore, now: float) -> int:  # noqa: ARG001
     print(json.dumps([_as_json(entry) for entry in store.lookup(args.address)]))
     return 0
 
 
-def _list(args: argparse.Namespace, store: Store, now: float) -> int:  # noqa: ARG001
+def _list(args: argparse.Namespace, store: BlockingStore, now: float) -> int:  # noqa: ARG001
     for entry in store.entries(scope=args.campaign, reason=args.reason):
         print(json.dumps(_as_json(entry)))
     return 0
@@ -197,12 +201,12 @@ def _as_json(entry: Suppression) -> dict[str, str | None]:
         "scope": entry.scope,
         "reason": entry.reason,
         "source": entry.source,
-        "created": write_time(entry.created),
-        "expires": None if entry.expires is None else write_time(entry.expires),
+        "created": format_time(entry.created),
+        "expires": None if entry.expires is None else format_time(entry.expires),
     }
 
 
-def _export(args: argparse.Namespace, store: Store, now: float) -> int:  # noqa: ARG001
+def _export(args: argparse.Namespace, store: BlockingStore, now: float) -> int:  # noqa: ARG001
     entries = store.entries(scope=args.campaign, reason=args.reason)
     if args.file == "-":
         written = write_csv(sys.stdout, entries)
@@ -213,14 +217,14 @@ def _export(args: argparse.Namespace, store: Store, now: float) -> int:  # noqa:
     return 0
 
 
-def _import(args: argparse.Namespace, store: Store, now: float) -> int:
+def _import(args: argparse.Namespace, store: BlockingStore, now: float) -> int:
     given = Given(args.campaign, args.reason, args.source, args.expires)
     for name in args.file:
         shown = "standard input" if name == "-" else name
         try:
             with _opened(name) as file:
                 result = _import_one(file, shown, store, given, args.column, now)
-        except BadRow as error:
+        except TableError as error:
             _say(f"{shown}: {error}", "Nothing of this file was imported.")
             return 1
         _say(
@@ -235,7 +239,7 @@ def _opened(name: str) -> contextlib.AbstractContextManager[BinaryIO]:
 
 
 def _import_one(
-    file: BinaryIO, name: str, store: Store, given: Given, column: str | None, now: float
+    file: BinaryIO, name: str, store: BlockingStore, given: Given, column: str | None, now: float
 ) -> ImportResult:
     with contextlib.closing(_Progress(name, _size(file))) as progress:
         entries = read_list(file, given, now=now, column=column, name=name)
@@ -263,7 +267,7 @@ class _Progress:
         self._merging = False
 
     def watch(self, entries: Iterable[Suppression], file: BinaryIO) -> Iterator[Suppression]:
-        """Pass entries on, and show how much of the file they came from."""
+        """Yield the entries, and show how much of the file has been read for them."""
         for number, entry in enumerate(entries):
             if self._seekable and number % _PROGRESS_ROWS == 0:
                 self._move(file.tell())
@@ -278,7 +282,7 @@ class _Progress:
         self._move(round(part * 100))
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         self._bar.close()
 
     def _move(self, place: int) -> None:

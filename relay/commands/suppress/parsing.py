@@ -1,6 +1,6 @@
-"""What people write about an entry (address, scope, reason, time), parsed and written back.
+"""Parsing of what people write about an entry: address, scope, reason, source and time.
 
-Every parser returns a value or raises ValueError with a sentence that says what is allowed.
+Every parser returns a value, or raises ValueError with a sentence that says what is allowed.
 """
 
 import re
@@ -17,13 +17,14 @@ _DURATION: Final = re.compile(r"([0-9]{1,6})([hdwy])\Z")
 _SECONDS: Final = {"h": 3600, "d": 86_400, "w": 604_800, "y": 31_536_000}
 _EPOCH: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?\Z")
 _LAST_MOMENT: Final = 253_402_300_799
-"""The end of the year 9999, the last that a date can name."""
+"""Unix seconds at the end of the year 9999, the last that a date can name."""
 
 
 def parse_entry(text: str) -> tuple[Kind, str]:
-    """Tell kind and value of an entry as people write it; ValueError says what is wrong.
+    """Parse an entry; returns its kind and its value in normal form.
 
-    64 or 32 hexadecimal digits are a digest, `@` inside makes an address, all else is a domain.
+    64 or 32 hexadecimal digits are a digest, a text with an `@` inside is an address, and any
+    other text is a domain.
     """
     text = text.strip()
     if "@" in text[1:]:
@@ -35,7 +36,7 @@ def parse_entry(text: str) -> tuple[Kind, str]:
 
 
 def parse_scope(text: str) -> str:
-    """Check a campaign's id, or `all`; ValueError says what is allowed."""
+    """Check a campaign's id, or `all`."""
     if not _SCOPE.match(text):
         raise ValueError(
             f"{text!r} is no campaign: 'all' or 1 to 63 letters, digits, dots, hyphens and "
@@ -45,7 +46,7 @@ def parse_scope(text: str) -> str:
 
 
 def parse_reason(text: str) -> SuppressionReason:
-    """Parse a reason; ValueError says what is allowed."""
+    """Parse the reason of an entry."""
     try:
         return SuppressionReason(text)
     except ValueError:
@@ -53,16 +54,17 @@ def parse_reason(text: str) -> SuppressionReason:
 
 
 def parse_source(text: str) -> str:
-    """Check where an entry came from: printable text; ValueError says what is allowed."""
+    """Check the source of an entry, which is printable text of up to SOURCE_LIMIT characters."""
     if len(text) > SOURCE_LIMIT or not text.isprintable():
         raise ValueError(f"a source is up to {SOURCE_LIMIT} printable characters")
     return text
 
 
 def parse_time(text: str, now: float) -> float:
-    """Parse a moment: ISO date or time (UTC unless told), Unix seconds, or a span from `now`.
+    """Parse a time: ISO date or time (UTC unless it says otherwise), Unix seconds, or a span.
 
-    Spans: `12h`, `90d`, `2w`, `1y` (365 days). Returns whole Unix seconds; ValueError says more.
+    A span, such as `12h`, `90d`, `2w` or `1y` (365 days), is added to `now`. Returns whole Unix
+    seconds.
     """
     span = _DURATION.match(text)
     if span:
@@ -82,6 +84,6 @@ def parse_time(text: str, now: float) -> float:
     return float(int(moment))
 
 
-def write_time(moment: float) -> str:
-    """Write Unix seconds as ISO time in UTC, whole seconds: `parse_time` takes it back."""
+def format_time(moment: float) -> str:
+    """Format Unix seconds as an ISO time in UTC, in whole seconds, as `parse_time` reads it."""
     return datetime.fromtimestamp(int(moment), UTC).isoformat().replace("+00:00", "Z")
