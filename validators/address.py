@@ -76,13 +76,6 @@ class Address:
         self.canonical = canonical
         self.needs_smtputf8 = needs_smtputf8
 
-    @property
-    def wire(self) -> str:
-        """What to say in RCPT: as given, but A-labels for the domain where that makes it ASCII."""
-        if self.needs_smtputf8 or self.text.isascii():
-            return self.text
-        return f"{self.local}@{self.domain}"
-
 
 def parse(text: str, options: SyntaxOptions = DEFAULT) -> Address | Finding:
     """Return the address, or the SYNTAX finding that says what is wrong with it. Never raises."""

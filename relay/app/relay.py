@@ -127,7 +127,7 @@ class Relay:
                 settings,
                 services,
                 self.doorman,
-                sender_pipeline(settings, self.resolver).judge,
+                sender_pipeline(settings, self.store, self.resolver).judge,
                 self.outbox,
             ),
         )

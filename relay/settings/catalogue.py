@@ -7,7 +7,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from relay.settings.model import Settings
-from validators.policy import DEFAULT_ACTIONS
 from validators.verdict import Reason
 
 Path: TypeAlias = tuple[str, ...]
@@ -19,19 +18,6 @@ PREFIX: Final = "PRESEND_"
 SECRETS: Final[tuple[Path, ...]] = (("upstream_password",), ("auth", "password"))
 """Settings that are masked, and that a `_FILE` twin may hold instead."""
 _UNPREFIXED: Final[Mapping[Path, str]] = {("campaign_id",): "CAMPAIGN_ID"}
-
-_FACTS: Final[Mapping[Reason, str]] = {
-    Reason.SYNTAX: "The address is not valid.",
-    Reason.NO_DOMAIN: "The domain does not exist.",
-    Reason.NO_MAIL_HOST: "The domain has no mail host.",
-    Reason.NULL_MX: "The domain says that it takes no mail (RFC 7505).",
-    Reason.UNROUTABLE: "Every mail host is loopback, private or otherwise unroutable.",
-    Reason.DNS_UNAVAILABLE: "DNS gave no answer.",
-    Reason.ROLE_ACCOUNT: "The address is a role account.",
-    Reason.SUPPRESSED: "The recipient is on the suppression list.",
-    Reason.STORE_UNAVAILABLE: "The suppression store gave no answer (see `on_store_failure`).",
-    Reason.CHECK_FAILED: "A check crashed.",
-}
 
 
 class Setting(NamedTuple):
@@ -54,7 +40,7 @@ def every_setting() -> Iterator[Setting]:
         meaning = info.description or ""
         if path[0] == "policy":
             reason = Reason(path[1])
-            default, meaning = DEFAULT_ACTIONS[reason].value, _FACTS[reason]
+            default, meaning = reason.row.default.value, reason.row.meaning
         yield Setting(
             path,
             env_name(path),

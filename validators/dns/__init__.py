@@ -1,1 +1,31 @@
-"""DNS: messages, transport, the caching resolver and the mail route of a domain."""
+"""DNS: a caching resolver, and the mail route of a domain."""
+
+from validators.dns.mail_route import (
+    Hosts,
+    MailRoute,
+    NoDomain,
+    NoHost,
+    NullMx,
+    Unknown,
+    Unroutable,
+)
+from validators.dns.resolver import Resolver, Stats
+from validators.dns.wire import Answer, Failed, Found, Missing, Mx, Type
+
+__all__ = [
+    "Answer",
+    "Failed",
+    "Found",
+    "Hosts",
+    "MailRoute",
+    "Missing",
+    "Mx",
+    "NoDomain",
+    "NoHost",
+    "NullMx",
+    "Resolver",
+    "Stats",
+    "Type",
+    "Unknown",
+    "Unroutable",
+]

@@ -4,16 +4,13 @@ from typing import Final, get_args
 
 from relay.observe.events import NO_REASON, Result, Stage
 from relay.observe.metrics.series import OTHER
+from validators import reasons
+from validators.reasons import UNKNOWN, Reason
 from validators.suppression import SuppressionReason
-from validators.verdict import Reason
 
 REASONS: Final = tuple(str(reason) for reason in Reason)
-NEVER_REJECTED: Final = {
-    str(Reason.DNS_UNAVAILABLE),
-    str(Reason.STORE_UNAVAILABLE),
-    str(Reason.CHECK_FAILED),
-}
-"""Reasons that mean "we don't know"; no policy can make them a rejection."""
+NEVER_REJECTED: Final = frozenset(str(reason) for reason in UNKNOWN)
+"""Reasons that say that nothing is known; no policy can make them a rejection."""
 
 VERDICTS: Final = ("accept", "defer", "reject")
 JUDGEMENTS: Final = (
@@ -30,7 +27,7 @@ CODES: Final = range(200, 600)
 HANDSHAKES: Final = ("ok", "failed")
 CAUSES: Final = ("connections", "client", "draining")
 """Why a session was refused: the limit, an address that is not allowed, the stop."""
-CHECKS: Final = ("syntax", "suppression", "role", "mx", OTHER)
+CHECKS: Final = ("syntax", *reasons.CHECKS, OTHER)
 POOL_STATES: Final = ("idle", "busy", "connecting")
 CACHE_RESULTS: Final = ("hit", "miss", "shared")
 SUPPRESSIONS: Final = tuple(str(reason) for reason in SuppressionReason)
