@@ -111,7 +111,7 @@ class Pipeline:
 
         `provider` returns the mailbox provider of a domain, as far as it is known. `limit` is the
         time limit in seconds for all checks that wait together, None for no limit. `on_failure` is
-        called with the name of a check that raised or exceeded the limit, and the error.
+        called with the name of a check that failed, and the error.
         """
         self._options = options
         self._provider = provider or _no_provider
@@ -249,8 +249,6 @@ class Pipeline:
         if check.unknown is Reason.STORE_UNAVAILABLE:
             return self._failure(number, group, StoreUnavailable(text))
         logger.warning("check %s: %s", check.name, text)
-        if self._on_failure is not None:
-            self._on_failure(check.name, TimeoutError(text))
         return [Finding(check.unknown, text)] * len(group)
 
     def _failure(self, number: int, group: Sequence[Address], error: Exception) -> Findings:

@@ -62,7 +62,9 @@ async def judged(line: Pipeline, *locals_: str) -> list[Judgement]:
 
 
 def test_the_provider_of_a_recipient_is_told() -> None:
-    line = Pipeline([], Policy(), provider={"example.com": "google", "example.org": "yahoo"}.get)
+    line = Pipeline(
+        [], Policy(), provider={"example.com": "google", "example.org": "yahoo"}.__getitem__
+    )
     result = line.judge(["ann@example.org", "bob@example.com", "a..b"])
     assert isinstance(result, list)
     assert [it.provider for it in result] == ["yahoo", "google", "other"]

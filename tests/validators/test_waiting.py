@@ -2,7 +2,7 @@
 
 import asyncio
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Final
 
 import pytest
@@ -179,24 +179,30 @@ async def test_a_cancelled_caller_leaves_no_task_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("unknown", "kind"),
+    ("unknown", "failures"),
     [
-        (Reason.DNS_UNAVAILABLE, TimeoutError),
-        (Reason.STORE_UNAVAILABLE, StoreUnavailable),
-        (Reason.CHECK_FAILED, TimeoutError),
+        (Reason.DNS_UNAVAILABLE, []),
+        (Reason.STORE_UNAVAILABLE, [("slow", StoreUnavailable)]),
+        (Reason.CHECK_FAILED, [("slow", TimeoutError)]),
     ],
 )
-async def test_a_check_that_exceeds_the_limit_is_reported(
-    unknown: Reason, kind: type[Exception]
+async def test_a_check_that_exceeds_the_limit_defers_and_is_told(
+    unknown: Reason,
+    failures: list[tuple[str, type[Exception]]],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     told: list[tuple[str, type[Exception]]] = []
-    report: Callable[[str, Exception], None] = lambda name, error: told.append((name, type(error)))  # noqa: E731
+
+    def report(name: str, error: Exception) -> None:
+        told.append((name, type(error)))
+
     line = Pipeline([waits("slow", Way.NEVER, unknown)], Policy(), limit=LIMIT, on_failure=report)
     answer = line.judge(["ann@example.com"])
     assert not isinstance(answer, list)
     (ann,) = await answer
     assert (ann.verdict.name, ann.findings[0][0].reason) == ("defer", unknown)
-    assert told == [("slow", kind)]
+    assert told == failures
+    assert len(caplog.records) == 1
 
 
 async def test_a_local_check_that_waits_all_the_same_has_failed_at_the_limit() -> None:
