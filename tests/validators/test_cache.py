@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from validators.dns.cache import ClosedError, SingleFlight, TtlCache
+from validators.dns.cache import TtlCache
+from validators.dns.singleflight import ClosedError, SingleFlight
 
 
 def test_a_value_is_held_until_its_time_is_over() -> None:

@@ -1,5 +1,6 @@
 """DNS: a caching resolver, and the mail route of a domain."""
 
+from validators.dns.cache import Stats
 from validators.dns.mail_route import (
     Hosts,
     MailRoute,
@@ -9,7 +10,7 @@ from validators.dns.mail_route import (
     Unknown,
     Unroutable,
 )
-from validators.dns.resolver import Resolver, Stats
+from validators.dns.resolver import Resolver
 from validators.dns.wire import Answer, Failed, Found, Missing, Mx, Type
 
 __all__ = [

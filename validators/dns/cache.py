@@ -1,9 +1,12 @@
-"""A cache with a TTL for each entry, and single-flight look-ups."""
+"""The caches of the resolver: values with a TTL, and the mail routes of domains."""
 
-import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from validators.dns.mail_route import Hosts, MailRoute
+from validators.providers import OTHER, provider_of
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -42,54 +45,46 @@ class TtlCache(Generic[K, V]):
             self._entries.popitem(last=False)
 
 
-class ClosedError(Exception):
-    """The look-up was ended, or not begun, because of `SingleFlight.aclose`."""
+@dataclass(slots=True)
+class Stats:
+    """How often a mail route was answered from the cache, looked up, or waited for."""
+
+    hits: int = 0
+    """Answered from the cache."""
+    misses: int = 0
+    """Looked up."""
+    shared: int = 0
+    """Waited for a look-up that was in flight already."""
 
 
-class SingleFlight(Generic[K, V]):
-    """Look-ups in flight by key; later callers await the first.
+class RouteCache:
+    """Mail routes by domain, as in `Address.domain`. Every recipient passes here."""
 
-    Each look-up is a task of this object, so it goes on when a caller is cancelled.
-    """
+    __slots__ = ("_found", "_known", "stats")
 
-    def __init__(self, look_up: Callable[[K], Coroutine[object, object, V]]) -> None:
-        """`look_up` should have a time limit of its own."""
-        self._look_up = look_up
-        self._tasks: dict[K, asyncio.Task[V]] = {}
-        self._closed = False
+    def __init__(
+        self, known: Mapping[str, MailRoute], size: int, clock: Callable[[], float]
+    ) -> None:
+        """`known` are routes that need no DNS; `size` limits the others."""
+        self.stats = Stats()
+        self._known = dict(known)
+        self._found: TtlCache[str, MailRoute] = TtlCache(size, clock)
 
-    def __contains__(self, key: K) -> bool:
-        return key in self._tasks
+    def get(self, domain: str) -> MailRoute | None:
+        """Return the mail route of a domain if it is cached, and count that."""
+        route = self._found.get(domain)
+        if route is None and self._known:
+            route = self._known.get(domain)
+        if route is not None:
+            self.stats.hits += 1
+        return route
 
-    def start(self, key: K) -> asyncio.Task[V]:
-        """Return the look-up in flight for a key, started if there is none. ClosedError."""
-        task = self._tasks.get(key)
-        if task is None:
-            if self._closed:
-                raise ClosedError
-            task = asyncio.get_running_loop().create_task(self._look_up(key))
-            task.add_done_callback(lambda _: self._tasks.pop(key))
-            self._tasks[key] = task
-        return task
+    def put(self, domain: str, route: MailRoute, ttl: float) -> None:
+        """Store a route for `ttl` seconds."""
+        self._found.put(domain, route, ttl)
 
-    async def do(self, key: K) -> V:
-        """Return the result for a key, or raise the error of its look-up. ClosedError."""
-        return await self.result(self.start(key))
-
-    async def result(self, task: asyncio.Task[V]) -> V:
-        """Return the result of a look-up that was started, or raise its error. ClosedError."""
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if task.cancelled() and not (caller and caller.cancelling()):
-                raise ClosedError from None
-            raise
-
-    async def aclose(self) -> None:
-        """Cancel all look-ups and wait for their end; none can be started afterwards."""
-        self._closed = True
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    def provider(self, domain: str) -> str:
+        """Return the mailbox provider by the mail route that is cached, even if it has expired."""
+        entry = self._found.peek(domain)
+        route = self._known.get(domain) if entry is None else entry[0]
+        return provider_of(route.hosts[0]) if isinstance(route, Hosts) else OTHER

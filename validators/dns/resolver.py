@@ -5,17 +5,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import dns.resolver
 
-from validators.dns.cache import ClosedError, SingleFlight, TtlCache
+from validators.dns.cache import RouteCache, TtlCache
 from validators.dns.mail_route import Hosts, MailRoute, NullMx, Unknown, find_route
+from validators.dns.singleflight import ClosedError, SingleFlight
 from validators.dns.transport import Nameservers, Server
 from validators.dns.wire import Answer, Failed, Found, Missing, Type
-from validators.providers import OTHER, provider_of
 
 logger: Final = logging.getLogger(__name__)
 
@@ -26,24 +25,18 @@ _CLOSED: Final = "the resolver is closed"
 _Question: TypeAlias = tuple[str, Type]
 
 
-@dataclass(slots=True)
-class Stats:
-    """How often a mail route was answered from the cache, looked up, or waited for."""
-
-    hits: int = 0
-    """Answered from the cache."""
-    misses: int = 0
-    """Looked up."""
-    shared: int = 0
-    """Waited for a look-up that was in flight already."""
-
-
 class Resolver:
     """Asks DNS, and caches the answers by their TTL; bounded in memory, time and queries.
 
     Belongs to the event loop in which it is first awaited. It raises nothing that DNS is the cause
     of: a question without an answer is Failed, the mail route then Unknown.
     """
+
+    # the cache's own methods, since a method that calls them would cost every recipient a call
+    cached: Callable[[str], MailRoute | None]
+    """Return the mail route of a domain, as in `Address.domain`, if it is cached."""
+    provider: Callable[[str], str]
+    """Return the mailbox provider by the mail route that is cached, even if it has expired."""
 
     def __init__(  # noqa: PLR0913 every limit is a setting
         self,
@@ -84,7 +77,6 @@ class Resolver:
             ValueError: a server is not given by its address.
 
         """
-        self.stats = Stats()
         self._timeout = timeout
         self._min_ttl = min_ttl
         self._max_ttl = max_ttl
@@ -97,8 +89,10 @@ class Resolver:
             _system_servers() if servers is None else servers,
             max_queries=max_queries,
         )
-        self._known = dict(known)
-        self._routes: TtlCache[str, MailRoute] = TtlCache(cache_size, clock)
+        self._routes = RouteCache(known, cache_size, clock)
+        self.stats = self._routes.stats
+        self.cached = self._routes.get
+        self.provider = self._routes.provider
         self._answers: TtlCache[_Question, Answer] = TtlCache(cache_size, clock)
         self._route_flights = SingleFlight(self._look_up_route)
         self._answer_flights = SingleFlight(self._look_up)
@@ -109,33 +103,12 @@ class Resolver:
         The TTL of the answer is the time for which it is still cached. A cancelled caller does not
         end the look-up for others.
         """
-        entry = self._answers.peek((name, kind))
-        if entry is not None:
-            left = entry[1] - self._clock()
-            if left > 0:
-                return _with_ttl(entry[0], left)
-        try:
-            return await self._answer_flights.do((name, kind))
-        except ClosedError:
-            return Failed(_CLOSED)
-
-    def cached(self, domain: str) -> MailRoute | None:
-        """Return the mail route of a domain, as in `Address.domain`, if it is cached."""
-        route = self._routes.get(domain) or self._known.get(domain)
-        if route is not None:
-            self.stats.hits += 1
-        return route
-
-    def provider(self, domain: str) -> str:
-        """Return the mailbox provider by the mail route that is cached, even if it has expired."""
-        entry = self._routes.peek(domain)
-        route = self._known.get(domain) if entry is None else entry[0]
-        return provider_of(route.hosts[0]) if isinstance(route, Hosts) else OTHER
+        question = (name, kind)
+        return self._cached_answer(question) or await self._shared_look_up(question)
 
     async def mail_route(self, domain: str) -> MailRoute:
         """Return the mail route of a domain, from the cache if it is there."""
-        routes = await self.mail_routes((domain,))
-        return routes[domain]
+        return self.cached(domain) or await self._result(self._start(domain))
 
     async def mail_routes(self, domains: Collection[str]) -> dict[str, MailRoute]:
         """Return the mail routes of several domains, looked up side by side."""
@@ -174,7 +147,7 @@ class Resolver:
             started = self._clock()
             try:
                 async with asyncio.timeout(self._timeout):
-                    route, ttl = await find_route(domain, self.ask)
+                    route, ttl = await find_route(domain, self._ask_for_route)
             except TimeoutError:
                 route, ttl = Unknown(self._too_late()), 0.0
             except Exception:
@@ -192,31 +165,62 @@ class Resolver:
             self._on_lookup(self._clock() - started)
         return route
 
+    async def _ask_for_route(self, name: str, kind: Type) -> Answer:
+        """Return an answer for a mail route.
+
+        MX records are cached as part of the route, and a route is looked up once for all callers
+        and within a time limit: they need no cache, no shared look-up and no limit of their own.
+        """
+        if kind is not Type.MX:
+            return await self.ask(name, kind)
+        return self._limited(await self._nameservers.ask(name, kind))
+
+    async def _shared_look_up(self, question: _Question) -> Answer:
+        try:
+            return await self._answer_flights.do(question)
+        except ClosedError:
+            return Failed(_CLOSED)
+
+    def _cached_answer(self, question: _Question) -> Answer | None:
+        entry = self._answers.peek(question)
+        if entry is None:
+            return None
+        answer, expires = entry
+        left = expires - self._clock()
+        if left <= 0:
+            return None
+        match answer:
+            case Found(values):
+                return Found(values, left)
+            case Missing(exists):
+                return Missing(exists, left)
+            case Failed():
+                return answer
+
     async def _look_up(self, question: _Question) -> Answer:
-        """Ask the name servers, and cache the answer."""
+        """Query the name servers within the time limit, and cache the answer."""
         try:
             async with asyncio.timeout(self._timeout):
-                answer = await self._nameservers.ask(*question)
+                answer = self._limited(await self._nameservers.ask(*question))
         except TimeoutError:
             answer = Failed(self._too_late())
-        match answer:
-            case Found(ttl=ttl):
-                ttl = max(self._min_ttl, min(ttl, self._max_ttl))
-            case Missing(ttl=ttl):
-                ttl = max(self._min_ttl, min(ttl, self._negative_ttl))
-            case Failed():
-                ttl = self._unknown_ttl
         if not isinstance(answer, Found) or _octets(answer) <= LARGEST_ANSWER:
+            ttl = self._unknown_ttl if isinstance(answer, Failed) else answer.ttl
             self._answers.put(question, answer, ttl)
-        return _with_ttl(answer, ttl)
+        return answer
+
+    def _limited(self, answer: Answer) -> Answer:
+        """Return an answer with its TTL within the limits."""
+        match answer:
+            case Found(values, ttl):
+                return Found(values, max(self._min_ttl, min(ttl, self._max_ttl)))
+            case Missing(exists, ttl):
+                return Missing(exists, max(self._min_ttl, min(ttl, self._negative_ttl)))
+            case Failed():
+                return answer
 
     def _too_late(self) -> str:
         return f"no answer within {self._timeout:g} s"
-
-
-def _with_ttl(answer: Answer, ttl: float) -> Answer:
-    """Return an answer with another TTL."""
-    return answer if isinstance(answer, Failed) else answer._replace(ttl=ttl)
 
 
 def _octets(answer: Found) -> int:
