@@ -150,21 +150,10 @@ TABLE: Final[Mapping[str, Reply]] = {
     "NULL_MX": Reply(556, "1.10", "Recipient domain accepts no mail"),
 }
 
-_REJECT: Final[Mapping[Reason, str]] = {
-    Reason.SYNTAX: "BAD_RECIPIENT",
-    Reason.NO_DOMAIN: "NO_DOMAIN",
-    Reason.NO_MAIL_HOST: "NO_MAIL_HOST",
-    Reason.NULL_MX: "NULL_MX",
-    Reason.UNROUTABLE: "UNROUTABLE",
-}
-_DEFER: Final[Mapping[Reason, str]] = {
-    Reason.DNS_UNAVAILABLE: "DNS_UNAVAILABLE",
-    Reason.STORE_UNAVAILABLE: "STORE_UNAVAILABLE",
-    Reason.CHECK_FAILED: "OUR_FAULT",
-}
-_REJECT_SENDER: Final[Mapping[Reason, str]] = {
-    Reason.SYNTAX: "BAD_SENDER",
-    Reason.NULL_MX: "SENDER_NULL_MX",
+_REJECTED: Final = {reason: TABLE[reason.row.reply] for reason in Reason}
+_DEFERRED: Final = {reason: TABLE[reason.row.deferral] for reason in Reason}
+_REJECTED_SENDER: Final = {
+    reason: TABLE[reason.row.sender_reply or "POLICY_REFUSAL"] for reason in Reason
 }
 
 
@@ -189,20 +178,20 @@ def challenge(octets: bytes) -> bytes:
 
 def for_recipient(verdict: Reject | Defer, message_id: str) -> Reply:
     """Return the reply to RCPT that `verdict` leads to, with its reason and the message's id."""
-    return _refusal(verdict, _REJECT, message_id)
+    return _refusal(verdict, _REJECTED, message_id)
 
 
 def for_sender(verdict: Reject | Defer, message_id: str) -> Reply:
     """Return the reply to MAIL that `verdict` on the sender leads to."""
-    return _refusal(verdict, _REJECT_SENDER, message_id)
+    return _refusal(verdict, _REJECTED_SENDER, message_id)
 
 
-def _refusal(verdict: Reject | Defer, rejects: Mapping[Reason, str], message_id: str) -> Reply:
+def _refusal(verdict: Reject | Defer, rejected: Mapping[Reason, Reply], message_id: str) -> Reply:
     match verdict:
         case Reject(reason=reason, detail=detail):
-            reply = TABLE[rejects.get(reason, "POLICY_REFUSAL")]
+            reply = rejected[reason]
         case Defer(reason=reason, detail=detail):
-            reply = TABLE[_DEFER.get(reason, "POLICY_DEFER")]
+            reply = _DEFERRED[reason]
     if reason is Reason.CHECK_FAILED:
         detail = ""  # a fault of our own: no detail on the wire
     said = f"{reason.value} ({detail})" if detail else reason.value

@@ -1,1 +1,1 @@
-"""What can be known of a recipient before mail is sent to it: a library of its own."""
+"""Judges recipients before mail is sent to them. A library of its own: it knows no SMTP session."""

@@ -1,8 +1,8 @@
-"""A recipient's address, parsed once: its parts, its A-label domain and its canonical form.
+"""Parses a recipient's address into its parts, its A-label domain and its canonical form.
 
-Nearly all addresses are plain ASCII and take the fast path: one pattern for the local part, and a
-bounded memo of the domains seen. Everything else goes to email-validator (RFC 5321, 5322, 6531;
-IDNA 2008), and the two never disagree.
+Nearly all addresses are plain ASCII and take a fast path: one pattern for the local part, and a
+bounded cache of domains. All others are parsed by email-validator (RFC 5321, 5322, 6531; IDNA
+2008). A property test holds that both accept the same addresses.
 """
 
 import re
@@ -17,11 +17,11 @@ from validators.canonical import RULES, Rule
 from validators.verdict import Finding, Reason
 
 ADDRESS_LIMIT: Final = 254
-"""Octets: a path of 256 (RFC 5321 4.5.3.1.3) less its angle brackets."""
+"""Octets of an address: a path has 256 (RFC 5321 4.5.3.1.3), two of them angle brackets."""
 LOCAL_LIMIT: Final = 64
-"""Octets (RFC 5321 4.5.3.1.1), of UTF-8 (RFC 6531 3.3)."""
+"""Octets of a local part (RFC 5321 4.5.3.1.1), in UTF-8 (RFC 6531 3.3)."""
 DETAIL_LIMIT: Final = 200
-"""Characters of a detail: it may end up in a reply line of 512 octets."""
+"""Characters of the detail of a finding, which may be part of a reply line of 512 octets."""
 
 _ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~]++"
 _DOT_ATOM_CHARACTERS: Final = frozenset(
@@ -35,7 +35,7 @@ _is_plain_domain = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SyntaxOptions:
-    """Legal forms that hardly anybody uses and many systems mishandle: refused by default."""
+    """Valid but rare forms of an address, which many systems mishandle; refused by default."""
 
     allow_quoted_local: bool = False
     """RFC 5321 4.1.2 Quoted-string: `"john smith"@example.com`."""
@@ -48,18 +48,18 @@ DEFAULT: Final = SyntaxOptions()
 
 @dataclass(init=False, slots=True)
 class Address:
-    """A valid address. Treat as immutable: `frozen` would cost a microsecond a recipient."""
+    """A valid address. Treat as immutable; docs/decisions/compiled.md says why it is not frozen."""
 
     text: str
     """As given."""
     local: str
-    """The local part as given, NFC; without quotes it does not need."""
+    """The local part as given, in NFC, without quotes that it does not need."""
     domain: str
-    """A-labels in lower case, or a literal: `[192.0.2.1]`, `[IPv6:2001:db8::1]`."""
+    """A-labels in lower case, or a domain literal: `[192.0.2.1]`, `[IPv6:2001:db8::1]`."""
     canonical: str
-    """The mailbox it stands for: lower case, and without what its provider ignores."""
+    """The mailbox: lower case, and without the characters that its provider ignores."""
     needs_smtputf8: bool = False
-    """The local part is not ASCII (RFC 6531). A domain never needs it: it has its A-labels."""
+    """The local part is not ASCII (RFC 6531). A domain can always be written in A-labels."""
 
     def __init__(
         self,
@@ -69,23 +69,16 @@ class Address:
         canonical: str,
         needs_smtputf8: bool = False,  # noqa: FBT001, FBT002 as the field
     ) -> None:
-        """Take the parts; written out, since a generated one is not compiled."""
+        """Written by hand, since mypyc does not compile the generated one: 5 % of a recipient."""
         self.text = text
         self.local = local
         self.domain = domain
         self.canonical = canonical
         self.needs_smtputf8 = needs_smtputf8
 
-    @property
-    def wire(self) -> str:
-        """What to say in RCPT: as given, but A-labels for the domain where that makes it ASCII."""
-        if self.needs_smtputf8 or self.text.isascii():
-            return self.text
-        return f"{self.local}@{self.domain}"
-
 
 def parse(text: str, options: SyntaxOptions = DEFAULT) -> Address | Finding:
-    """Return the address, or the SYNTAX finding that says what is wrong with it. Never raises."""
+    """Return the address, or a SYNTAX finding that says what is wrong with it. Never raises."""
     if len(text) > ADDRESS_LIMIT:
         return _too_long("address", ADDRESS_LIMIT)
     local, _, written = text.rpartition("@")
@@ -103,7 +96,7 @@ def parse(text: str, options: SyntaxOptions = DEFAULT) -> Address | Finding:
 
 
 def parse_domain(text: str) -> str:
-    """Return the domain in lower-case A-labels; ValueError says what is wrong with it."""
+    """Return a domain in lower-case A-labels. ValueError, with a sentence, if it is not valid."""
     if "@" in text:
         raise ValueError("This is an address, not a domain.")
     found = parse(f"a@{text}")
@@ -113,7 +106,7 @@ def parse_domain(text: str) -> str:
 
 
 class _Domain(NamedTuple):
-    """What is known of a domain as it is written."""
+    """A domain, its canonicalisation rule, and the octets it leaves for a local part."""
 
     name: str
     rule: Rule | None
@@ -122,7 +115,7 @@ class _Domain(NamedTuple):
 
 @lru_cache(maxsize=16_384)
 def _domain(written: str) -> _Domain | str:
-    """Return what is known of a domain, or what is wrong with it as the name of a mail domain."""
+    """Return a parsed domain, or a sentence that says why it is not valid."""
     if _is_plain_domain(written) and "--" not in written:
         name = written.lower()
         longest = len(name)
@@ -135,11 +128,11 @@ def _domain(written: str) -> _Domain | str:
 
 
 def _validated_domain(written: str) -> tuple[str, int]:
-    """Return the A-labels, and the octets of the longest spelling; ValueError if not valid.
+    """Return the A-labels, and the octets of the longest spelling. ValueError if not valid.
 
-    A special-use name (`.local`, `.test`) is no fault of syntax, and may well be a mail domain
-    inside a company. email-validator knows no option for that, so it gets to see another top-level
-    label of the same length.
+    A special-use domain (`.local`, `.test`) is valid syntax, and may be a mail domain inside a
+    company. email-validator refuses it without an option to allow it, so it is given another
+    top-level label of the same length.
     """
     head, _, top = written.rpartition(".")
     special = top.lower() in SPECIAL_USE_DOMAIN_NAMES
@@ -151,7 +144,7 @@ def _validated_domain(written: str) -> tuple[str, int]:
 
 
 def _parse_any(text: str, options: SyntaxOptions) -> Address | Finding:
-    """Parse what the fast path does not take."""
+    """Parse an address that is not for the fast path."""
     local, _, written = text.rpartition("@")
     domain = _domain(written)
     if isinstance(domain, str) and _is_dot_atom(local) and not written.startswith("["):
@@ -172,7 +165,7 @@ def _parse_any(text: str, options: SyntaxOptions) -> Address | Finding:
 
 
 def _fault(text: str, local: str) -> str:
-    """Return why an unquoted ASCII local part is no dot-atom (RFC 5322 3.2.3)."""
+    """Return why an unquoted ASCII local part is not a dot-atom (RFC 5322 3.2.3)."""
     if not local:
         return "There is nothing before the @-sign." if "@" in text else "There is no @-sign."
     strange = sorted(set(local) - _DOT_ATOM_CHARACTERS)
@@ -185,12 +178,12 @@ def _fault(text: str, local: str) -> str:
 
 
 def _printable(error: ValueError) -> str:
-    """Return what an error says, fit for a reply line."""
+    """Return the text of an error in printable ASCII, short enough for a reply line."""
     return str(error).encode("ascii", "backslashreplace").decode()[:DETAIL_LIMIT]
 
 
 def _address(text: str, local: str, domain: _Domain) -> Address:
-    """Put an unusual address together."""
+    """Return the address of parts that email-validator has accepted."""
     name, rule, _ = domain
     mailbox = unicodedata.normalize("NFC", local.lower())
     if rule is not None:
@@ -201,7 +194,7 @@ def _address(text: str, local: str, domain: _Domain) -> Address:
 
 
 def _validated(text: str, options: SyntaxOptions) -> ValidatedEmail:
-    """Return what email-validator makes of an address; ValueError if it refuses."""
+    """Parse an address with email-validator. ValueError if it is not valid."""
     return validate_email(
         text,
         strict=True,

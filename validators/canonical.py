@@ -1,4 +1,4 @@
-"""Which spellings of an address reach the same mailbox, by the provider's own rules."""
+"""Canonical forms: the spellings of an address that reach one mailbox, by provider."""
 
 import tomllib
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One provider's way of reading a local part; data/canonical_forms.toml says what it means."""
+    """How a provider reads a local part; data/canonical_forms.toml explains the fields."""
 
     mailbox: str | None = None
     tag: str = ""
     replaced: tuple[tuple[str, str], ...] = ()
 
     def fold(self, local: str) -> str:
-        """Return the name of the mailbox for a lower-case local part.
+        """Return the canonical form of a lower-case local part.
 
-        A local part that would not be valid any more (`+x`, `a.+x`) is returned as it is.
+        A local part whose canonical form would not be valid (`+x`, `a.+x`) is returned unchanged.
         """
         name = local.partition(self.tag)[0] if self.tag else local
         for old, new in self.replaced:

@@ -1,28 +1,24 @@
-"""From facts to a verdict: one action for each reason, from configuration."""
+"""The policy: from findings to a verdict, by one configured action for each reason."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from validators.verdict import ACCEPT, Action, Defer, Finding, Reason, Reject, Verdict
-
-UNKNOWN: Final = frozenset(
-    {Reason.DNS_UNAVAILABLE, Reason.STORE_UNAVAILABLE, Reason.CHECK_FAILED},
-)
-"""Reasons that say nothing about the recipient, only that no answer was had: never a refusal."""
+from validators.reasons import UNKNOWN, Action, Reason
+from validators.verdict import ACCEPT, Defer, Finding, Reject, Verdict
 
 DEFAULT_ACTIONS: Final[Mapping[Reason, Action]] = MappingProxyType(
-    {reason: Action.DEFER if reason in UNKNOWN else Action.REJECT for reason in Reason},
+    {reason: reason.row.default for reason in Reason},
 )
 
 
 class Policy:
-    """Says what each reason leads to, and folds the findings on a recipient into one verdict."""
+    """Holds the action for each reason, and makes one verdict of the findings on a recipient."""
 
     __slots__ = ("_actions",)
 
     def __init__(self, actions: Mapping[Reason, Action] = MappingProxyType({})) -> None:
-        """Take `actions` over DEFAULT_ACTIONS; ValueError where an unknown would be refused."""
+        """`actions` override DEFAULT_ACTIONS. ValueError for an unknown that is to be a refusal."""
         for reason, action in actions.items():
             if reason in UNKNOWN and action is Action.REJECT:
                 allowed = ", ".join(a for a in Action if a is not Action.REJECT)
@@ -31,11 +27,11 @@ class Policy:
         self._actions = {**DEFAULT_ACTIONS, **actions}
 
     def action(self, reason: Reason) -> Action:
-        """Return what `reason` leads to."""
+        """Return the action for `reason`."""
         return self._actions[reason]
 
     def fold(self, findings: Iterable[Finding]) -> Verdict:
-        """Return the verdict: reject beats defer beats accept, the first decisive finding wins."""
+        """Return the verdict. Reject beats defer, defer beats accept; the first finding decides."""
         deferral: Finding | None = None
         for finding in findings:
             action = self._actions[finding.reason]

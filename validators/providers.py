@@ -1,4 +1,4 @@
-"""Which mailbox provider a mail host belongs to: a bounded label, never a host name."""
+"""The mailbox provider of a mail host, as one of a fixed set of labels."""
 
 import tomllib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ OTHER: Final = "other"
 
 
 def _read() -> Mapping[str, str]:
-    """Return the label by domain of a provider's mail hosts, from the data file."""
+    """Read the data file: labels by the domain of a provider's mail hosts."""
     file = resources.files("validators.data").joinpath("mailbox_providers.toml")
     providers = tomllib.loads(file.read_text("utf-8"))
     return {domain: label for label, domains in providers.items() for domain in domains}
@@ -18,12 +18,12 @@ def _read() -> Mapping[str, str]:
 
 _LABELS: Final = _read()
 PROVIDERS: Final = (*dict.fromkeys(_LABELS.values()), OTHER)
-"""Every label there can be."""
+"""All labels."""
 
 
 @lru_cache(maxsize=4096)
 def provider_of(host: str) -> str:
-    """Return the provider of a mail host by the longest domain that is known, or OTHER."""
+    """Return the provider of a mail host, by the longest suffix in the data file, or OTHER."""
     while host:
         label = _LABELS.get(host)
         if label is not None:

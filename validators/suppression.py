@@ -1,4 +1,4 @@
-"""The suppression list: what an entry is, how its key is made, and how it is looked up."""
+"""The suppression list: its entries, their keys, and the interface for look-ups."""
 
 import enum
 from collections.abc import Awaitable, Collection, Sequence
@@ -14,16 +14,16 @@ ALL: Final = "all"
 
 
 class Kind(enum.StrEnum):
-    """What the value of an entry is."""
+    """The kind of value of an entry."""
 
     ADDRESS = "address"
     """The canonical form of an address (`Address.canonical`)."""
     DOMAIN = "domain"
-    """An A-label domain, lower case: it alone, not its subdomains."""
+    """An A-label domain, lower case, without its subdomains."""
     SHA256 = "sha256"
-    """The hex digest, lower case, of a lower-cased address, as lists are traded."""
+    """The hex digest, lower case, of a lower-cased address, as in lists that are exchanged."""
     MD5 = "md5"
-    """Likewise, with MD5."""
+    """The same with MD5."""
 
 
 class SuppressionReason(enum.StrEnum):
@@ -38,7 +38,7 @@ class SuppressionReason(enum.StrEnum):
 
 
 class Suppression(NamedTuple):
-    """One entry. `created` and `expires` are Unix seconds; without `expires` it never ends."""
+    """One entry. `created` and `expires` are Unix times in seconds; None means no expiry."""
 
     kind: Kind
     value: str
@@ -50,7 +50,7 @@ class Suppression(NamedTuple):
 
 
 class StoreUnavailable(Exception):  # noqa: N818 a state of the store, named as the field names it
-    """The store gave no answer. Nothing is known: the recipient is deferred, never refused."""
+    """The store gave no answer. The recipient is deferred, never refused."""
 
 
 class SuppressionLookup(Protocol):
@@ -72,10 +72,10 @@ _HEX_DIGITS: Final = {Kind.SHA256: 64, Kind.MD5: 32}
 
 
 def normalize(kind: Kind, text: str) -> str:
-    """Return the one value by which an entry is stored and found.
+    """Return the value under which an entry is stored.
 
     `text` is an address, a domain or a hex digest as people write it. Raises ValueError, with a
-    sentence for the user, if it is none.
+    sentence for the user, if it is not valid.
     """
     text = text.strip()
     if kind is Kind.ADDRESS:
@@ -89,9 +89,10 @@ def normalize(kind: Kind, text: str) -> str:
 
 
 def key(kind: Kind, value: str) -> bytes:
-    """Return the 16 bytes under which every store keeps an entry; `value` as by `normalize`.
+    """Return the 16 octets that are the key of an entry in every store.
 
-    A digest is its own key, cut to 16 bytes; 128 bits keep keys of all kinds apart.
+    `value` is one that `normalize` returned. A digest is its own key, cut to 16 octets; with 128
+    bits, keys of different kinds do not collide in practice.
     """
     if kind is Kind.ADDRESS:
         return blake2b(b"address:" + value.encode(), digest_size=16).digest()
@@ -106,9 +107,9 @@ def _domain_key(domain: str) -> bytes:
 
 
 def keys_for(address: Address, kinds: Collection[Kind] = EVERY_KIND) -> list[bytes]:
-    """Return every key under which an entry of one of `kinds` would hold for `address`.
+    """Return the keys of all entries of `kinds` that would hold for `address`.
 
-    A store passes the kinds it has entries of, so that no digest is made in vain.
+    A store passes the kinds of which it has entries, which saves the digests of the others.
     """
     keys = []
     if Kind.ADDRESS in kinds:
@@ -126,7 +127,7 @@ def keys_for(address: Address, kinds: Collection[Kind] = EVERY_KIND) -> list[byt
 
 
 def _digest(kind: Kind, text: str) -> str:
-    """Return a hex digest; ValueError if it is not one of this kind."""
+    """Return a hex digest. ValueError if it is not one of this kind."""
     if len(text) != _HEX_DIGITS[kind] or not set(text) <= set("0123456789abcdef"):
         message = f"A {kind} entry is {_HEX_DIGITS[kind]} hexadecimal digits."
         raise ValueError(message)

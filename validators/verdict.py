@@ -1,65 +1,55 @@
-"""What can be said about a recipient: facts (Finding) and what follows from them (Verdict)."""
+"""What checks state about a recipient (Finding), and what the policy decides (Verdict)."""
 
-import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, TypeAlias
 
+from validators.reasons import Action, Reason
 
-class Reason(enum.StrEnum):
-    """Every fact a check can state against a recipient; also the values of metric labels."""
-
-    SYNTAX = "syntax"
-    NO_DOMAIN = "no_domain"
-    NO_MAIL_HOST = "no_mail_host"
-    NULL_MX = "null_mx"
-    UNROUTABLE = "unroutable"
-    DNS_UNAVAILABLE = "dns_unavailable"
-    ROLE_ACCOUNT = "role_account"
-    SUPPRESSED = "suppressed"
-    STORE_UNAVAILABLE = "store_unavailable"
-    CHECK_FAILED = "check_failed"
-
-
-class Action(enum.StrEnum):
-    """What the policy makes of a fact; OBSERVE counts and logs it and does nothing else."""
-
-    REJECT = "reject"
-    DEFER = "defer"
-    OBSERVE = "observe"
-    OFF = "off"
+__all__ = [
+    "ACCEPT",
+    "CLEAR",
+    "Accept",
+    "Action",
+    "Defer",
+    "Finding",
+    "Findings",
+    "Reason",
+    "Reject",
+    "Verdict",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fact about one recipient. `detail` is printable ASCII for people, never parsed."""
+    """What a check states about one recipient. `detail` is printable ASCII for people to read."""
 
     reason: Reason
     detail: str = ""
 
 
-Facts: TypeAlias = Sequence[Finding | None]
-"""What a check found: one entry for each recipient of the group, in its order; or CLEAR."""
+Findings: TypeAlias = Sequence[Finding | None]
+"""The result of a check: a finding or None for each recipient of the group, in order; or CLEAR."""
 
 
 class _Clear(tuple[None, ...]):
     __slots__ = ()
 
 
-CLEAR: Final[Facts] = _Clear()
-"""Nothing was found on anyone: what nearly every check says of nearly every group."""
+CLEAR: Final[Findings] = _Clear()
+"""The result of a check that has no finding on any recipient of the group; compared by `is`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Nothing decisive is known against the recipient."""
+    """No finding leads to a rejection or a deferral."""
 
     name: ClassVar[str] = "accept"
 
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """No answer could be had, or the policy wants to wait: try again later (4xx)."""
+    """A finding defers the recipient: the client may try again later (4yz)."""
 
     reason: Reason
     detail: str = ""
@@ -68,7 +58,7 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Something is known against the recipient, and the policy refuses it (5xx)."""
+    """A finding rejects the recipient (5yz)."""
 
     reason: Reason
     detail: str = ""

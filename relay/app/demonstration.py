@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from validators.dns.resolver import Hosts, NoDomain, NoHost, NullMx, Unknown, Unroutable
+from validators.dns import Hosts, NoDomain, NoHost, NullMx, Unknown, Unroutable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from validators.dns.resolver import MailRoute
+    from validators.dns import MailRoute
 
 ZONE: Final[Mapping[str, MailRoute]] = {
     "good.example.com": Hosts(("mx.good.example.com",)),

@@ -102,7 +102,7 @@ class Relay:
         self.server = server(
             settings,
             backend=self._backend(),
-            sender_pipeline=sender_pipeline(settings, self.resolver),
+            sender_pipeline=sender_pipeline(settings, process.store, self.resolver),
             metrics=self._server_metrics,
             write_buffer=self.write_buffer,
             spawn=process.tasks.spawn,

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from relay.app.errors import StartError
 from relay.stores import open_store
 from validators.address import SyntaxOptions
-from validators.checks.mx import MxCheck
-from validators.checks.role import RoleCheck
-from validators.checks.suppression import SuppressionCheck
-from validators.checks.syntax import Syntax
-from validators.dns.resolver import Resolver
+from validators.checks import Inputs, build
+from validators.dns import Resolver
 from validators.pipeline import Pipeline
 from validators.policy import Policy
 from validators.verdict import Action, Reason
@@ -24,10 +21,12 @@ if TYPE_CHECKING:
 
     from relay.settings import JudgingSettings
     from relay.stores import Store
-    from validators.dns.mail_route import MailRoute
-    from validators.pipeline import Check
+    from validators.dns import MailRoute
 
 _logger = logging.getLogger(__name__)
+
+_CHECKS_LIMIT: Final = 10.0
+"""Seconds for all checks of a group that wait, and more where DNS alone may take as long."""
 
 
 class Validation(NamedTuple):
@@ -39,14 +38,14 @@ class Validation(NamedTuple):
 
 @contextlib.asynccontextmanager
 async def validation(settings: JudgingSettings, *, dns: bool = True) -> AsyncIterator[Validation]:
-    """The validators alone, with the store they read: for `presend check`.
+    """Yield the validators and the store they read, without a relay: for `presend check`.
 
     Without `dns`, mail routes are not looked up. Raises StoreError.
     """
     store = open_store(_list_of(settings), campaign=settings.campaign_id)
     routes = resolver(settings, {}, None, patient=True)
     try:
-        pipeline = recipient_pipeline(settings, store, routes if dns else None)
+        pipeline = recipient_pipeline(settings, store, routes if dns else None, limit=None)
         yield Validation(pipeline, store)
     finally:
         await routes.aclose()
@@ -54,9 +53,9 @@ async def validation(settings: JudgingSettings, *, dns: bool = True) -> AsyncIte
 
 
 def _list_of(settings: JudgingSettings) -> str:
-    """Return the store to read; none where the operator named none and there is none.
+    """Return the store to read: an empty one if none is configured and the default is not there.
 
-    A list can be judged on a machine where no relay has ever run.
+    So a list can be judged on a machine where no relay has ever run.
     """
     named = "store" in settings.model_fields_set
     if named or Path(settings.store.removeprefix("sqlite://")).exists():
@@ -72,9 +71,10 @@ def resolver(
     *,
     patient: bool = False,
 ) -> Resolver:
-    """Return the caching resolver; `known` are answers that need no DNS. Raises StartError.
+    """Return the caching resolver. Raises StartError.
 
-    `patient`: for a list of recipients rather than for a client that waits.
+    `known` are mail routes that need no DNS, `looked_up` is told how many seconds each look-up of a
+    mail route took, `patient` is for a list of recipients rather than a client that waits.
     """
     servers = [(server.host, server.port) for server in settings.dns_servers]
     try:
@@ -97,30 +97,50 @@ def recipient_pipeline(
     store: Store,
     resolver: Resolver | None,
     on_failure: Callable[[str, Exception], None] | None = None,
+    limit: float | None = _CHECKS_LIMIT,
 ) -> Pipeline:
-    """Return what judges recipients; without `resolver`, mail routes are not looked up."""
+    """Return the pipeline for recipients; without `resolver`, mail routes are not looked up.
+
+    `limit` is the time limit in seconds for the checks that wait, None for no limit: every
+    question to DNS has a limit of its own.
+    """
     actions = dict(settings.policy)
     if settings.on_store_failure == "accept":
         actions.setdefault(Reason.STORE_UNAVAILABLE, Action.OBSERVE)
-    checks: list[Check] = [RoleCheck(settings.role.allow), SuppressionCheck(store)]
-    if resolver is not None:
-        checks.append(MxCheck(resolver, settings.trusted_domains))
-    return Pipeline(Syntax(_syntax(settings)), checks, Policy(actions), on_failure)
+    return Pipeline(
+        build(_inputs(settings, store, resolver)),
+        Policy(actions),
+        options=SyntaxOptions(
+            allow_quoted_local=settings.syntax.allow_quoted_local,
+            allow_domain_literal=settings.syntax.allow_domain_literal,
+        ),
+        provider=resolver.provider if resolver is not None else None,
+        limit=limit and max(limit, settings.dns.timeout + 1),
+        on_failure=on_failure,
+    )
 
 
-def sender_pipeline(settings: JudgingSettings, resolver: Resolver) -> Pipeline:
-    """Senders are refused for syntax and for a null MX (RFC 7505 4.2), and for nothing else."""
-    judged = {Reason.SYNTAX, Reason.NULL_MX}
+def sender_pipeline(settings: JudgingSettings, store: Store, resolver: Resolver) -> Pipeline:
+    """Return the pipeline for senders: only some reasons concern them (RFC 7505 4.2)."""
+    judged = [reason for reason in Reason if reason.row.sender_reply is not None]
     policy = {reason: Action.REJECT if reason in judged else Action.OFF for reason in Reason}
     options = SyntaxOptions(
         allow_quoted_local=True, allow_domain_literal=settings.syntax.allow_domain_literal
     )
-    checks: list[Check] = [MxCheck(resolver, settings.trusted_domains)]
-    return Pipeline(Syntax(options), checks, Policy(policy))
+    checks = build(_inputs(settings, store, resolver), judged)
+    return Pipeline(
+        checks,
+        Policy(policy),
+        options=options,
+        provider=resolver.provider,
+        limit=max(_CHECKS_LIMIT, settings.dns.timeout + 1),
+    )
 
 
-def _syntax(settings: JudgingSettings) -> SyntaxOptions:
-    return SyntaxOptions(
-        allow_quoted_local=settings.syntax.allow_quoted_local,
-        allow_domain_literal=settings.syntax.allow_domain_literal,
+def _inputs(settings: JudgingSettings, store: Store, resolver: Resolver | None) -> Inputs:
+    return Inputs(
+        suppressions=store,
+        resolver=resolver,
+        trusted_domains=settings.trusted_domains,
+        role_allow=settings.role.allow,
     )

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from relay.observe.metrics import OTHER, REMOTE_SECONDS, Registry, counter, histogram
 from relay.observe.section import Section, counts
+from validators.reasons import CHECKS
 
 DNS_CACHE: Final = counter(
     "presend_dns_cache_total",
@@ -22,7 +23,7 @@ DNS_LOOKUP_SECONDS: Final = histogram(
 CHECK_FAILURES: Final = counter(
     "presend_check_failures_total",
     "Checks that crashed; their recipients were deferred unless the policy says otherwise",
-    {"check": ("syntax", "suppression", "role", "mx", OTHER)},
+    {"check": ("syntax", *CHECKS, OTHER)},
 )
 
 

@@ -13,7 +13,6 @@ from itertools import groupby
 from pydantic import SecretStr
 
 from relay.settings import MASK, Loaded, Setting, env_name, every_setting, load
-from validators.policy import DEFAULT_ACTIONS
 from validators.verdict import Reason
 
 
@@ -56,7 +55,7 @@ def _line(loaded: Loaded, setting: Setting) -> str:
 def _value(loaded: Loaded, setting: Setting) -> object:
     if setting.path[0] == "policy":
         reason = Reason(setting.path[1])
-        return loaded.settings.policy.get(reason, DEFAULT_ACTIONS[reason])
+        return loaded.settings.policy.get(reason, reason.row.default)
     value: object = loaded.settings
     for name in setting.path:
         value = getattr(value, name)

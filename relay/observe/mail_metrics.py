@@ -30,9 +30,8 @@ from relay.observe.section import (
     note,
     number,
 )
-from validators.policy import UNKNOWN
 from validators.providers import PROVIDERS
-from validators.verdict import Reason
+from validators.reasons import UNKNOWN, Reason
 
 _REASONS: Final = tuple(map(str, Reason))
 _VERDICTS: Final = ("accept", "defer", "reject")

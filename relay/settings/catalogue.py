@@ -17,24 +17,10 @@ from pydantic.fields import FieldInfo
 from relay.settings.common import PREFIX
 from relay.settings.fields import Path
 from relay.settings.serve import ServeSettings
-from validators.policy import DEFAULT_ACTIONS
 from validators.verdict import Reason
 
 CONFIG_FILE: Final = "PRESEND_CONFIG"
 """The variable that names the settings file; it is no setting itself."""
-
-_REASONS: Final[Mapping[Reason, str]] = {
-    Reason.SYNTAX: "The address is not valid.",
-    Reason.NO_DOMAIN: "The domain does not exist.",
-    Reason.NO_MAIL_HOST: "The domain has no mail host.",
-    Reason.NULL_MX: "The domain has a null MX record: it takes no mail (RFC 7505).",
-    Reason.UNROUTABLE: "Every mail host is loopback, private or otherwise unroutable.",
-    Reason.DNS_UNAVAILABLE: "DNS gave no answer.",
-    Reason.ROLE_ACCOUNT: "The address is a role account.",
-    Reason.SUPPRESSED: "The recipient is on the suppression list.",
-    Reason.STORE_UNAVAILABLE: "The suppression store gave no answer (see `on_store_failure`).",
-    Reason.CHECK_FAILED: "A check crashed.",
-}
 
 
 class Settings(ServeSettings):
@@ -61,7 +47,7 @@ def every_setting() -> Iterator[Setting]:
         meaning = info.description or ""
         if path[0] == "policy":
             reason = Reason(path[1])
-            default, meaning = DEFAULT_ACTIONS[reason].value, _REASONS[reason]
+            default, meaning = reason.row.default.value, reason.row.meaning
         unit = str(extra.get("unit", ""))
         yield Setting(path, env_name(path), ".".join(path), default, unit, meaning, path in SECRETS)
 

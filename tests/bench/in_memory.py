@@ -28,7 +28,7 @@ from relay.smtp.upstream.connection import Connection, Features
 from relay.stores import open_store
 from tests.bench import presend
 from tests.bench.servers import SENDER, domain
-from validators.dns.resolver import Hosts
+from validators.dns import Hosts
 
 MESSAGES = 300
 TRIES = 7

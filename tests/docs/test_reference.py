@@ -3,11 +3,13 @@
 Metrics and events: tests/relay/test_metrics.py and test_events.py.
 """
 
+from collections.abc import Iterable
+
 from relay.reply import TABLE, for_recipient
 from relay.settings import every_setting
 from tests.docs import pages
-from validators.policy import Policy
-from validators.verdict import Accept, Finding, Reason
+from validators.reasons import CHECKS
+from validators.verdict import Defer, Reason, Reject
 
 
 def test_settings() -> None:
@@ -30,15 +32,37 @@ def test_reasons() -> None:
         row["reason"]: (row["default"], row["reply"])
         for row in pages.rows(pages.DOCS / "smtp-replies.md", "reason")
     }
-    policy = Policy()
-    assert documented == {
-        reason.value: (policy.action(reason).value, reply_to(policy, reason)) for reason in Reason
-    }
+    table = {reason.value: (reason.row.default.value, reply_to(reason)) for reason in Reason}
+    assert documented == table, difference(documented.items(), table.items())
 
 
-def reply_to(policy: Policy, reason: Reason) -> str:
-    """Name the reply that the default policy leads to."""
-    verdict = policy.fold([Finding(reason)])
-    assert not isinstance(verdict, Accept)
+def test_checks_and_their_reasons() -> None:
+    page = pages.DOCS / "validators.md"
+    for section in ("", *CHECKS):
+        documented = [
+            (row["reason"], row["meaning"], row["default"], row["setting"])
+            for row in pages.rows(page, "reason", section=section)
+        ]
+        table = [
+            (reason.value, reason.row.meaning, reason.row.default.value, setting_of(reason))
+            for reason in Reason
+            if section in {"", reason.row.check}
+        ]
+        assert documented == table, difference(documented, table)
+
+
+def difference(documented: Iterable[object], table: Iterable[object]) -> str:
+    """Return the rows that stand in one of the two alone."""
+    return ", ".join(map(str, {*documented} ^ {*table})) or "the order"
+
+
+def setting_of(reason: Reason) -> str:
+    """Name the environment variable of the policy for a reason."""
+    return next(it.env for it in every_setting() if it.path == ("policy", reason.value))
+
+
+def reply_to(reason: Reason) -> str:
+    """Name the reply to a recipient that is rejected, or deferred where that is all there is."""
+    verdict = Defer(reason) if reason.row.unknown else Reject(reason)
     reply = for_recipient(verdict, "id")
     return next(name for name, known in TABLE.items() if str(reply).startswith(f"{known}: "))

@@ -13,8 +13,9 @@ from validators.verdict import Accept
 @pytest.mark.may_block  # a command of its own: nobody else waits for this loop
 async def test_a_list_is_judged_where_no_relay_ever_ran() -> None:
     async with validation(load_settings(JudgingSettings, environ={}), dns=False) as judges:
-        judgement = await judges.pipeline.judge_one("ann@example.com")
-        assert isinstance(judgement.verdict, Accept)
+        judged = judges.pipeline.judge(["ann@example.com"])
+        assert isinstance(judged, list)
+        assert isinstance(judged[0].verdict, Accept)
 
 
 @pytest.mark.may_block

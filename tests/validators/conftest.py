@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.support.dns import SERVFAIL, serve
-from validators.dns.resolver import Resolver
+from validators.dns import Resolver
 
 ZONE = """\
 good          MX 10 mx.good
@@ -75,6 +75,8 @@ def _crowd() -> str:
     lines.append("host0.with-a-rather-long-name-to-fill-it.crowd A 192.31.196.9")
     lines += [f"bad MX {n} a{n}.bad\na{n}.bad A 10.0.0.{n}" for n in range(8)]
     lines += [f"bad9 MX {n} a{n}.bad9\na{n}.bad9 A 10.0.0.{n}" for n in range(9)]
+    strings = " ".join(f'"{"x" * 250}"' for _ in range(100))
+    lines.append(f"huge TXT {strings}")
     return "\n".join(lines)
 
 
@@ -83,6 +85,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, int]
     zones = {
         "test": f"{ZONE}{_crowd()}",
         "broken.test": SERVFAIL,
+        "31.192.in-addr.arpa": "1.196 PTR mx.good.test.",
         "other": "good MX 10 mx.good\nmx.good A 192.31.196.10",
     }
     with serve(zones, tmp_path_factory.mktemp("nsd"), negative_ttl=120) as address:

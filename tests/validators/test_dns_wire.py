@@ -2,7 +2,7 @@
 
 import pytest
 
-from validators.dns.wire import Alias, Failed, Missing, Mx, Type, WireError, answer, question
+from validators.dns.wire import Alias, Failed, Found, Missing, Mx, Type, WireError, answer, question
 
 ASKED = question("a.test", Type.MX, 7)
 END = len(ASKED) - 11
@@ -47,6 +47,29 @@ def test_a_ttl_with_the_top_bit_set_is_none() -> None:
 def test_what_is_no_reply(octets: bytes) -> None:
     with pytest.raises(WireError):
         answer(octets, ASKED)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"\x03abc\x02de", b"abcde"),
+        (b"\x00", b""),
+        (b"\x00\x01a", b"a"),
+        (b"\x02\xff\x00", b"\xff\0"),
+    ],
+)
+def test_the_strings_of_a_txt_record_are_joined(data: bytes, value: bytes) -> None:
+    asked = question("a.test", Type.TXT, 7)
+    octets = reply(record(data, kind=16)).replace(ASKED[12:END], asked[12:END])
+    assert answer(octets, asked) == Found((value,), 60)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x04abc", b"\x03abc\x01"])
+def test_a_txt_record_that_does_not_add_up_is_no_reply(data: bytes) -> None:
+    asked = question("a.test", Type.TXT, 7)
+    octets = reply(record(data, kind=16)).replace(ASKED[12:END], asked[12:END])
+    with pytest.raises(WireError):
+        answer(octets, asked)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from validators.dns.resolver import (
+from validators.dns import (
     Hosts,
     MailRoute,
     NoDomain,

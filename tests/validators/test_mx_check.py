@@ -4,9 +4,9 @@ from collections.abc import Awaitable
 
 import pytest
 
-from tests.validators.facts import EVERYTHING, valid
+from tests.validators.addresses import EVERYTHING, valid
 from validators.checks.mx import MxCheck
-from validators.dns.resolver import (
+from validators.dns import (
     Hosts,
     MailRoute,
     NoDomain,

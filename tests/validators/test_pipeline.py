@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import pytest
 
 from validators.address import Address
-from validators.checks.syntax import Syntax
-from validators.pipeline import Facts, Judgement, Pipeline
+from validators.pipeline import Findings, Judgement, Pipeline
 from validators.policy import Policy
 from validators.suppression import StoreUnavailable
 from validators.verdict import ACCEPT, Action, Defer, Finding, Reason, Reject
@@ -23,19 +22,20 @@ class Says:
 
     def __init__(self, name: str, *, waits: bool = False, **table: Finding) -> None:
         self.name = name
+        self.unknown = Reason.DNS_UNAVAILABLE if waits else None
         self.asked: list[list[str]] = []
         self._waits = waits
         self._table = table
 
-    def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
+    def examine(self, group: Sequence[Address]) -> Findings | Awaitable[Findings]:
         """Look into the table."""
         self.asked.append([address.local for address in group])
-        facts = [self._table.get(address.local) for address in group]
-        return self._later(facts) if self._waits else facts
+        findings = [self._table.get(address.local) for address in group]
+        return self._later(findings) if self._waits else findings
 
-    async def _later(self, facts: Facts) -> Facts:
+    async def _later(self, findings: Findings) -> Findings:
         await asyncio.sleep(0)
-        return facts
+        return findings
 
 
 class Does:
@@ -43,17 +43,34 @@ class Does:
 
     name = "does"
 
-    def __init__(self, act: Callable[[Sequence[Address]], Facts | Awaitable[Facts]]) -> None:
+    def __init__(
+        self,
+        act: Callable[[Sequence[Address]], Findings | Awaitable[Findings]],
+        unknown: Reason | None = Reason.CHECK_FAILED,
+    ) -> None:
         self.examine = act
+        self.unknown = unknown
 
 
 def pipeline(*checks: Says | Does, policy: Policy | None = None) -> Pipeline:
-    return Pipeline(Syntax(), checks, policy or Policy())
+    return Pipeline(checks, policy or Policy())
 
 
 async def judged(line: Pipeline, *locals_: str) -> list[Judgement]:
     result = line.judge([f"{local}@example.com" for local in locals_])
     return result if isinstance(result, list) else await result
+
+
+def test_the_provider_of_a_recipient_is_told() -> None:
+    line = Pipeline(
+        [], Policy(), provider={"example.com": "google", "example.org": "yahoo"}.__getitem__
+    )
+    result = line.judge(["ann@example.org", "bob@example.com", "a..b"])
+    assert isinstance(result, list)
+    assert [it.provider for it in result] == ["yahoo", "google", "other"]
+    result = line.judge(["ann@example.org", "bob@example.com"])
+    assert isinstance(result, list)
+    assert [it.provider for it in result] == ["yahoo", "google"]
 
 
 def test_nothing_found_is_known_at_once() -> None:
@@ -107,6 +124,27 @@ async def test_who_is_rejected_is_not_asked_about_further() -> None:
     assert dns.asked == last.asked == [["ann"]]
 
 
+async def test_local_checks_are_asked_first_and_findings_keep_the_order_of_the_checks() -> None:
+    dns = Says("dns", waits=True, ann=NO_DNS)
+    role = Says("role", info=ROLE, ann=ROLE)
+    policy = Policy({Reason.ROLE_ACCOUNT: Action.OBSERVE})
+    (ann,) = await judged(pipeline(dns, role, policy=policy), "ann")
+    assert ann.findings == ((NO_DNS, Action.DEFER), (ROLE, Action.OBSERVE))
+    await judged(pipeline(dns, role), "info")
+    assert dns.asked == [["ann"]]
+
+
+async def test_a_store_that_answers_at_once_spares_the_dns_query() -> None:
+    store = Does(
+        lambda group: [Finding(Reason.SUPPRESSED) if a.local == "eve" else None for a in group],
+        Reason.STORE_UNAVAILABLE,
+    )
+    dns = Says("dns", waits=True)
+    eve, ann = await judged(pipeline(store, dns), "eve", "ann")
+    assert (eve.verdict.name, ann.verdict) == ("reject", ACCEPT)
+    assert dns.asked == [["ann"]]
+
+
 async def test_a_check_is_not_asked_about_nobody() -> None:
     dns = Says("dns")
     await judged(pipeline(Says("role", info=ROLE), dns), "info", "a..b")
@@ -121,7 +159,7 @@ async def test_who_is_deferred_is_asked_about_further_since_a_refusal_is_better(
     assert one.findings == ((NO_DNS, Action.DEFER), (NULL_MX, Action.REJECT))
 
 
-async def test_observed_facts_are_kept_and_those_turned_off_are_not() -> None:
+async def test_observed_findings_are_kept_and_those_turned_off_are_not() -> None:
     policy = Policy({Reason.ROLE_ACCOUNT: Action.OBSERVE, Reason.NULL_MX: Action.OFF})
     line = pipeline(Says("role", info=ROLE), Says("dns", info=NULL_MX, ann=NULL_MX), policy=policy)
     info, ann = await judged(line, "info", "ann")
@@ -141,15 +179,15 @@ async def test_what_is_no_address_has_none_even_if_it_is_let_through(action: Act
     assert check.asked == [["ann"]]
 
 
-def fail(error: BaseException) -> Callable[[Sequence[Address]], Facts]:
-    def act(_: Sequence[Address]) -> Facts:
+def fail(error: BaseException) -> Callable[[Sequence[Address]], Findings]:
+    def act(_: Sequence[Address]) -> Findings:
         raise error
 
     return act
 
 
-def fail_later(error: BaseException) -> Callable[[Sequence[Address]], Awaitable[Facts]]:
-    async def act(_: Sequence[Address]) -> Facts:
+def fail_later(error: BaseException) -> Callable[[Sequence[Address]], Awaitable[Findings]]:
+    async def act(_: Sequence[Address]) -> Findings:
         raise error
 
     return act
@@ -157,7 +195,9 @@ def fail_later(error: BaseException) -> Callable[[Sequence[Address]], Awaitable[
 
 @pytest.mark.parametrize("failing", [fail, fail_later])
 async def test_a_check_that_crashes_defers_and_is_logged(
-    failing: Callable[[BaseException], Callable[[Sequence[Address]], Facts | Awaitable[Facts]]],
+    failing: Callable[
+        [BaseException], Callable[[Sequence[Address]], Findings | Awaitable[Findings]]
+    ],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     line = pipeline(
@@ -174,7 +214,9 @@ async def test_a_check_that_crashes_defers_and_is_logged(
 
 @pytest.mark.parametrize("failing", [fail, fail_later])
 async def test_a_store_that_does_not_answer_defers(
-    failing: Callable[[BaseException], Callable[[Sequence[Address]], Facts | Awaitable[Facts]]],
+    failing: Callable[
+        [BaseException], Callable[[Sequence[Address]], Findings | Awaitable[Findings]]
+    ],
 ) -> None:
     line = pipeline(Does(failing(StoreUnavailable("the disk is full"))))
     (ann,) = await judged(line, "ann")
@@ -183,19 +225,19 @@ async def test_a_store_that_does_not_answer_defers(
 
 
 @pytest.mark.parametrize("waits", [False, True])
-@pytest.mark.parametrize("facts", [[], [None], [None] * 3])
-async def test_facts_that_cannot_be_told_apart_are_no_facts(
-    *, facts: list[None], waits: bool
+@pytest.mark.parametrize("findings", [[], [None], [None] * 3])
+async def test_findings_that_cannot_be_told_apart_are_none(
+    *, findings: list[None], waits: bool
 ) -> None:
-    async def later(_: Sequence[Address]) -> Facts:
-        return facts
+    async def later(_: Sequence[Address]) -> Findings:
+        return findings
 
-    line = pipeline(Does(later if waits else lambda _: facts))
+    line = pipeline(Does(later if waits else lambda _: findings))
     verdicts = {it.verdict for it in await judged(line, "ann", "bob")}
     assert verdicts == {Defer(Reason.CHECK_FAILED, "does")}
 
 
-async def test_facts_may_come_in_any_sequence() -> None:
+async def test_findings_may_come_in_any_sequence() -> None:
     line = pipeline(Does(lambda group: tuple(NULL_MX for _ in group)))
     assert {it.verdict.name for it in await judged(line, "ann", "bob")} == {"reject"}
 
@@ -204,9 +246,3 @@ async def test_a_cancelled_check_cancels_the_judgement() -> None:
     line = pipeline(Does(fail_later(asyncio.CancelledError())))
     with pytest.raises(asyncio.CancelledError):
         await judged(line, "ann")
-
-
-@pytest.mark.parametrize("waits", [False, True])
-async def test_one_recipient(*, waits: bool) -> None:
-    one = await pipeline(Says("role", waits=waits, info=ROLE)).judge_one("info@example.com")
-    assert one.verdict == Reject(Reason.ROLE_ACCOUNT, "info")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from validators.policy import DEFAULT_ACTIONS, UNKNOWN, Policy
+from validators.policy import DEFAULT_ACTIONS, Policy
+from validators.reasons import UNKNOWN
 from validators.verdict import ACCEPT, Accept, Action, Defer, Finding, Reason, Reject
 
 

@@ -1,13 +1,13 @@
-"""What the resolver remembers, shares and bounds."""
+"""The resolver: its caches, its single-flight look-ups, and its limits."""
 
 import asyncio
 
 import pytest
 
 from tests.support.dns import held, silent
-from validators.dns.resolver import Hosts, MailRoute, NoDomain, NullMx, Resolver, Stats, Unknown
+from validators.dns import Hosts, MailRoute, NoDomain, NullMx, Resolver, Stats, Unknown
 from validators.dns.transport import Nameservers, Server
-from validators.dns.wire import Answer, Type
+from validators.dns.wire import Answer, Failed, Found, Missing, Mx, Type
 
 
 class Clock:
@@ -114,7 +114,7 @@ async def test_aaaa_is_asked_only_where_a_leaves_it_open(server: Server) -> None
     await resolver.aclose()
 
 
-async def test_one_flight_serves_all_who_wait_and_outlives_a_cancelled_one() -> None:
+async def test_one_look_up_serves_all_callers_and_outlives_a_cancelled_one() -> None:
     seconds: list[float] = []
     async with held() as server:
         resolver = Resolver([server.address], on_lookup=seconds.append)
@@ -168,7 +168,7 @@ async def test_a_patient_resolver_answers_more_than_fits_in_the_limit(server: Se
     await resolver.aclose()
 
 
-async def test_closing_leaves_no_flight_and_nobody_waiting() -> None:
+async def test_closing_leaves_no_look_up_and_nobody_waiting() -> None:
     async with held() as server:
         resolver = Resolver([server.address])
         waiting = [asyncio.ensure_future(resolver.mail_route("a.test")) for _ in range(2)]
@@ -224,3 +224,86 @@ def test_without_resolv_conf_the_machine_itself_is_asked(monkeypatch: pytest.Mon
 
 def test_the_system_is_asked_by_default() -> None:
     assert Resolver().stats == Stats()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "answer"),
+    [
+        ("good.test", Type.MX, Found((Mx(10, "mx.good.test"),), 300)),
+        ("mx.good.test", Type.A, Found((b"\xc0\x1f\xc4\x01",), 300)),
+        ("nothing.test", Type.TXT, Found((b"no mail here",), 300)),
+        ("test", Type.NS, Found(("ns.invalid",), 300)),
+        ("1.196.31.192.in-addr.arpa", Type.PTR, Found(("mx.good.test",), 300)),
+        ("good.test", Type.TXT, Missing(exists=True, ttl=120)),
+        ("nowhere.test", Type.AAAA, Missing(exists=False, ttl=120)),
+        ("broken.test", Type.TXT, Failed("SERVFAIL for TXT of broken.test")),
+        ("a..b", Type.TXT, Failed("a..b cannot be asked for")),
+    ],
+)
+async def test_ask(resolver: Resolver, name: str, kind: Type, answer: Answer) -> None:
+    assert await resolver.ask(name, kind) == answer
+
+
+async def test_answers_are_cached_by_name_and_type_for_what_is_left_of_their_ttl(
+    clock: Clock,
+) -> None:
+    async with held() as server:
+        resolver = Resolver([server.address], clock=clock)
+        task = asyncio.ensure_future(resolver.ask("a.test", Type.TXT))
+        await server.answer('a.test. 60 TXT "x"')
+        assert await task == Found((b"x",), 60)
+        clock.now += 20
+        assert await resolver.ask("a.test", Type.TXT) == Found((b"x",), 40)
+        task = asyncio.ensure_future(resolver.ask("a.test", Type.NS))
+        await server.answer("a.test. 60 NS ns.test.")
+        assert await task == Found(("ns.test",), 60)
+        clock.now += 40
+        task = asyncio.ensure_future(resolver.ask("a.test", Type.TXT))
+        await server.answer('a.test. 60 TXT "y"')
+        assert await task == Found((b"y",), 60)
+        await resolver.aclose()
+
+
+async def test_a_negative_answer_is_cached_by_rfc_2308(server: Server, clock: Clock) -> None:
+    resolver = Resolver([server], clock=clock, negative_ttl=30)
+    assert await resolver.ask("nowhere.test", Type.TXT) == Missing(exists=False, ttl=30)
+    clock.now += 29
+    assert await resolver.ask("nowhere.test", Type.TXT) == Missing(exists=False, ttl=1)
+    await resolver.aclose()
+
+
+async def test_one_look_up_serves_all_who_ask_the_same() -> None:
+    async with held() as server:
+        resolver = Resolver([server.address])
+        first, *others = (asyncio.ensure_future(resolver.ask("a.test", Type.TXT)) for _ in range(4))
+        question = await server.questions.get()
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        server.questions.put_nowait(question)
+        await server.answer('a.test. 60 TXT "x"')
+        assert {type(it) for it in await asyncio.gather(*others)} == {Found}
+        assert server.asked == ["a.test. IN TXT"]
+        await resolver.aclose()
+
+
+async def test_a_question_has_the_same_limits_as_a_route() -> None:
+    with silent() as address:
+        resolver = Resolver([address], timeout=0.05, max_queries=1)
+        async with asyncio.timeout(5):
+            answers = await asyncio.gather(
+                *(resolver.ask(f"d{n}.test", Type.TXT) for n in range(20))
+            )
+        assert set(answers) == {Failed("no answer within 0.05 s")}
+        await resolver.aclose()
+        assert await resolver.ask("x.test", Type.TXT) == Failed("the resolver is closed")
+
+
+async def test_the_cache_of_answers_is_bounded_and_holds_no_huge_answer(server: Server) -> None:
+    resolver = Resolver([server], cache_size=10)
+    for n in range(20):
+        await resolver.ask(f"d{n}.test", Type.TXT)
+    assert len(resolver._answers) == 10
+    assert isinstance(await resolver.ask("huge.test", Type.TXT), Found)
+    assert resolver._answers.peek(("huge.test", Type.TXT)) is None
+    await resolver.aclose()

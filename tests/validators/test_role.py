@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.validators.facts import EVERYTHING, valid
+from tests.validators.addresses import EVERYTHING, valid
 from validators.checks.role import NAMES, RoleCheck
 from validators.verdict import CLEAR, Finding, Reason
 

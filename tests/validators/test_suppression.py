@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Sequence
 
 import pytest
 
-from tests.validators.facts import EVERYTHING, valid
+from tests.validators.addresses import EVERYTHING, valid
 from validators.address import Address
 from validators.checks.suppression import SuppressionCheck
 from validators.suppression import (

@@ -1,9 +1,11 @@
-"""Does the domain take mail at all? RFC 5321 5.1, RFC 7505."""
+"""Domains that take no mail, by their mail route in DNS (RFC 5321 5.1, RFC 7505)."""
 
 from collections.abc import Awaitable, Collection, Sequence
+from typing import ClassVar
 
 from validators.address import Address, parse_domain
-from validators.dns.resolver import (
+from validators.checks import Inputs
+from validators.dns import (
     Hosts,
     MailRoute,
     NoDomain,
@@ -13,24 +15,22 @@ from validators.dns.resolver import (
     Unknown,
     Unroutable,
 )
-from validators.verdict import CLEAR, Facts, Finding, Reason
+from validators.verdict import CLEAR, Finding, Findings, Reason
 
 
 class MxCheck:
-    """States why a domain's mail has nowhere to go, or that DNS did not say."""
+    """States why mail for a domain cannot be delivered, or that DNS gave no answer."""
 
     name = "mx"
+    unknown: ClassVar[Reason | None] = Reason.DNS_UNAVAILABLE
 
     def __init__(self, resolver: Resolver, trusted_domains: Collection[str] = ()) -> None:
-        """Ask `resolver`, except for the trusted domains and all that is below them.
-
-        ValueError if one of them is not a domain.
-        """
+        """`trusted_domains`, with subdomains, are not looked up. ValueError if one is no domain."""
         self._resolver = resolver
         self._trusted = frozenset(_trusted(domain) for domain in trusted_domains)
 
-    def examine(self, group: Sequence[Address]) -> Facts | Awaitable[Facts]:
-        """Return the facts at once where every route is known, else look the others up."""
+    def examine(self, group: Sequence[Address]) -> Findings | Awaitable[Findings]:
+        """Return the findings, at once if the routes of all domains are cached."""
         cached = self._resolver.cached
         trusted = self._trusted
         known: dict[int, Finding | None] = {}
@@ -53,14 +53,14 @@ class MxCheck:
         size: int,
         known: dict[int, Finding | None],
         unknown: dict[int, str],
-    ) -> Facts:
-        """Return the facts on a group when those that are not known, by place, have come."""
+    ) -> Findings:
+        """Look up the domains in `unknown`, by position in the group, and add them to `known`."""
         routes = await self._resolver.mail_routes(frozenset(unknown.values()))
         known |= {place: _finding(routes[domain]) for place, domain in unknown.items()}
         return [known.get(place) for place in range(size)]
 
     def _is_trusted(self, domain: str) -> bool:
-        """Tell whether a domain, or one it is below, is trusted."""
+        """Return whether a domain or one of its parent domains is trusted."""
         while domain:
             if domain in self._trusted:
                 return True
@@ -68,8 +68,15 @@ class MxCheck:
         return False
 
 
+def build(inputs: Inputs) -> MxCheck | None:
+    """Return the check, or None without a resolver. ValueError for a domain that is none."""
+    if inputs.resolver is None:
+        return None
+    return MxCheck(inputs.resolver, inputs.trusted_domains)
+
+
 def _trusted(domain: str) -> str:
-    """Return a trusted domain in A-labels; a single label is one too (everything below it)."""
+    """Return a trusted domain in A-labels. A single label is allowed: it stands for a whole TLD."""
     domain = domain.strip().rstrip(".").removeprefix(".")
     if "." not in domain:
         parse_domain(f"{domain}.example")
@@ -78,7 +85,7 @@ def _trusted(domain: str) -> str:
 
 
 def _finding(route: MailRoute) -> Finding | None:
-    """Return what a route means for a recipient."""
+    """Return the finding that a route leads to, or None if mail can be delivered."""
     match route:
         case Hosts():
             return None
@@ -90,5 +97,5 @@ def _finding(route: MailRoute) -> Finding | None:
             return Finding(Reason.NO_MAIL_HOST, detail)
         case Unroutable(detail):
             return Finding(Reason.UNROUTABLE, detail)
-        case Unknown(detail):  # our trouble, or theirs: no fact about the recipient
+        case Unknown(detail):
             return Finding(Reason.DNS_UNAVAILABLE, detail)

@@ -1,20 +1,21 @@
-"""Is this the address of a role rather than of a person? RFC 2142 and data/role_names.toml."""
+"""Role accounts: addresses of a function and not of a person (RFC 2142, data/role_names.toml)."""
 
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from itertools import product
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from validators.address import Address, parse
-from validators.verdict import CLEAR, Facts, Finding, Reason
+from validators.checks import Inputs
+from validators.verdict import CLEAR, Finding, Findings, Reason
 
 SEPARATORS: Final = ("-", "", "_", ".")
-"""What stands between the words of a name, the first as the data file writes it."""
+"""Separators between the words of a name; the data file writes the first one."""
 
 
 class Names(NamedTuple):
-    """The role names: every spelling with the name it stands for, and affixes of list addresses."""
+    """The role names by spelling, and the prefixes and suffixes of mailing list addresses."""
 
     spellings: Mapping[str, str]
     prefixes: tuple[str, ...]
@@ -22,7 +23,7 @@ class Names(NamedTuple):
 
 
 def _read() -> Names:
-    """Return the names from the data file, with every way to write those of several words."""
+    """Read the data file; a name of several words gets a spelling for each separator."""
     file = resources.files("validators.data").joinpath("role_names.toml")
     data = tomllib.loads(file.read_text("utf-8"))
     spellings: dict[str, str] = {}
@@ -40,19 +41,20 @@ NAMES: Final = _read()
 
 
 class RoleCheck:
-    """States that the local part is a role's name, with the name as the detail."""
+    """States ROLE_ACCOUNT for a local part that is the name of a role; the detail is the name."""
 
     name = "role"
+    unknown: ClassVar[Reason | None] = None
 
     def __init__(self, allow: Collection[str] = ()) -> None:
-        """Pass over the names and the addresses in `allow`; ValueError if one is neither."""
+        """`allow` lists names and addresses that are no roles. ValueError if one is neither."""
         self._allowed = frozenset(self._allowance(entry) for entry in allow)
 
-    def examine(self, group: Sequence[Address]) -> Facts:
-        """Return who is a role account.
+    def examine(self, group: Sequence[Address]) -> Findings:
+        """Return a finding for each role account.
 
-        What counts is the name of the mailbox, as its provider reads it, without any `+tag`:
-        nobody reads `abuse+shop@` but who reads `abuse@`.
+        The canonical local part is compared, without a `+tag` whatever the provider: mail to
+        `abuse+shop@` is read by whoever reads `abuse@`.
         """
         spellings = NAMES.spellings
         roles: dict[int, Finding] = {}
@@ -74,7 +76,7 @@ class RoleCheck:
             roles[place] = Finding(Reason.ROLE_ACCOUNT, role)
 
     def _allowance(self, entry: str) -> str:
-        """Return an entry of the allow list as it is compared."""
+        """Return the form in which an entry of the allow list is compared."""
         name, at, domain = entry.strip().lower().rpartition("@")
         if at:
             address = parse(f"{name}@{domain}")
@@ -82,3 +84,8 @@ class RoleCheck:
                 raise ValueError(f"{entry}: {address.detail}")
             return f"{NAMES.spellings.get(name, name)}@{address.domain}"
         return NAMES.spellings.get(domain, domain)
+
+
+def build(inputs: Inputs) -> RoleCheck:
+    """Return the check. ValueError if the allow list is not valid."""
+    return RoleCheck(inputs.role_allow)

@@ -1,75 +1,44 @@
-"""MailRoute, and the one caching resolver that finds it: one flight for all who wait."""
+"""The caching resolver: DNS answers by name and type, and on top of them mail routes by domain."""
 
 import asyncio
 import contextlib
-import enum
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 import dns.resolver
 
-from validators.dns.cache import TtlCache
-from validators.dns.mail_route import (
-    Hosts,
-    MailRoute,
-    NoDomain,
-    NoHost,
-    NullMx,
-    Unknown,
-    Unroutable,
-)
-from validators.dns.routes import Routes, Stats
-from validators.dns.routing import Host, State, find_host, find_route
+from validators.dns.cache import RouteCache, TtlCache
+from validators.dns.mail_route import Hosts, MailRoute, NullMx, Unknown, find_route
 from validators.dns.singleflight import ClosedError, SingleFlight
 from validators.dns.transport import Nameservers, Server
-
-__all__ = [
-    "Hosts",
-    "MailRoute",
-    "NoDomain",
-    "NoHost",
-    "NullMx",
-    "Resolver",
-    "Stats",
-    "Unknown",
-    "Unroutable",
-]
+from validators.dns.wire import Answer, Failed, Found, Missing, Type
 
 logger: Final = logging.getLogger(__name__)
 
+LARGEST_ANSWER: Final = 16_384
+"""Octets, roughly: a larger answer is not cached, so that the cache is bounded in memory too."""
 
-class Lasting(enum.Enum):
-    """How long an answer is good for: as it says, not too long, or hardly at all."""
-
-    POSITIVE = enum.auto()
-    NEGATIVE = enum.auto()
-    UNKNOWN = enum.auto()
-
-
-_HOST_LASTING: Final = {
-    State.REACHABLE: Lasting.POSITIVE,
-    State.UNROUTABLE: Lasting.NEGATIVE,
-    State.ABSENT: Lasting.NEGATIVE,
-    State.UNKNOWN: Lasting.UNKNOWN,
-}
+_CLOSED: Final = "the resolver is closed"
+_Question: TypeAlias = tuple[str, Type]
 
 
 class Resolver:
-    """Mail routes by domain: cached by TTL, bounded in memory, in time and in queries.
+    """Asks DNS, and caches the answers by their TTL; bounded in memory, time and queries.
 
-    Belongs to the event loop it is first awaited in. Never raises for what DNS does: that is
-    Unknown.
+    Belongs to the event loop in which it is first awaited. It raises nothing that DNS is the cause
+    of: a question without an answer is Failed, the mail route then Unknown.
     """
 
+    # the cache's own methods, since a method that calls them would cost every recipient a call
     cached: Callable[[str], MailRoute | None]
-    """Return the route if it is known; the domain as in Address.domain."""
+    """Return the mail route of a domain, as in `Address.domain`, if it is cached."""
     provider: Callable[[str], str]
-    """Return the mailbox provider by the route that is known, a bounded label, or "other"."""
+    """Return the mailbox provider by the mail route that is cached, even if it has expired."""
 
-    def __init__(  # noqa: PLR0913 every bound is the operator's to set
+    def __init__(  # noqa: PLR0913 every limit is a setting
         self,
         servers: Sequence[Server] | None = None,
         *,
@@ -85,16 +54,28 @@ class Resolver:
         on_lookup: Callable[[float], None] | None = None,
         patient: bool = False,
     ) -> None:
-        """Ask `servers`, (address, port), or the system's.
+        """Ask `servers`, each (address, port), or those of the system.
 
-        `timeout` is the limit in seconds for one route in all, waiting for a free query included.
-        A TTL is held within `min_ttl` and `max_ttl`, a negative answer (RFC 2308) for
-        `negative_ttl` at most, and Unknown for `unknown_ttl`. `known` are fixed answers, asked
-        first. `on_lookup` is told the seconds each look-up took. `patient` is for lists: the
-        time of a look-up runs from its turn, `max_queries` at once, so that ten thousand new
-        domains do not wait past their limit; and Unknown holds as long as a negative answer, so
-        that a domain without an answer is waited for once. ValueError for a server that is not
-        given by its address.
+        Args:
+            servers: name servers in order of preference.
+            timeout: seconds for one question, and for one mail route with all its questions; the
+                wait for one of the `max_queries` is included.
+            max_queries: most queries on their way at once.
+            cache_size: most answers, and most mail routes, that are cached.
+            min_ttl: least seconds for which an answer is cached.
+            max_ttl: most seconds for which a positive answer is cached.
+            negative_ttl: most seconds for which a negative answer is cached (RFC 2308).
+            unknown_ttl: seconds for which it is cached that there was no answer.
+            known: mail routes that need no DNS.
+            clock: returns seconds.
+            on_lookup: called with the seconds that a mail route took to look up.
+            patient: for lists of recipients instead of clients that wait. The `timeout` of a mail
+                route then begins when one of `max_queries` turns is free, and a question without
+                an answer is not repeated before `negative_ttl`.
+
+        Raises:
+            ValueError: a server is not given by its address.
+
         """
         self._timeout = timeout
         self._min_ttl = min_ttl
@@ -108,105 +89,143 @@ class Resolver:
             _system_servers() if servers is None else servers,
             max_queries=max_queries,
         )
-        self._routes = Routes(known, cache_size, clock)
+        self._routes = RouteCache(known, cache_size, clock)
         self.stats = self._routes.stats
         self.cached = self._routes.get
         self.provider = self._routes.provider
-        self._hosts: TtlCache[Host] = TtlCache(cache_size, clock)
-        self._route_flights = SingleFlight(self._fly_for_route)
-        self._host_flights = SingleFlight(self._fly_for_host)
+        self._answers: TtlCache[_Question, Answer] = TtlCache(cache_size, clock)
+        self._route_flights = SingleFlight(self._look_up_route)
+        self._answer_flights = SingleFlight(self._look_up)
+
+    async def ask(self, name: str, kind: Type) -> Answer:
+        """Return the answer for an absolute name, from the cache if it is there.
+
+        The TTL of the answer is the time for which it is still cached. A cancelled caller does not
+        end the look-up for others.
+        """
+        question = (name, kind)
+        return self._cached_answer(question) or await self._shared_look_up(question)
 
     async def mail_route(self, domain: str) -> MailRoute:
-        """Return the route, looked up if need be; a cancelled caller leaves the others theirs."""
-        route = self.cached(domain)
-        if route is None:
-            self._take_off(domain)
-            route = await self._land(domain)
-        return route
+        """Return the mail route of a domain, from the cache if it is there."""
+        return self.cached(domain) or await self._result(self._start(domain))
 
     async def mail_routes(self, domains: Collection[str]) -> dict[str, MailRoute]:
-        """Return the routes of several domains, looked up side by side."""
+        """Return the mail routes of several domains, looked up side by side."""
         routes = {domain: self.cached(domain) for domain in domains}
-        for domain, route in routes.items():
-            if route is None:
-                self._take_off(domain)
-        return {domain: route or await self._land(domain) for domain, route in routes.items()}
+        tasks = {domain: self._start(domain) for domain, route in routes.items() if route is None}
+        return {
+            domain: await self._result(tasks[domain]) if route is None else route
+            for domain, route in routes.items()
+        }
 
     async def aclose(self) -> None:
-        """End every look-up; whoever still waits for one gets Unknown, as does who asks later."""
+        """End all look-ups. Their callers, and later ones, get Unknown or Failed."""
         await self._route_flights.aclose()
-        await self._host_flights.aclose()
+        await self._answer_flights.aclose()
 
-    def _take_off(self, domain: str) -> None:
-        """Look a route up, unless that is being done."""
+    def _start(self, domain: str) -> asyncio.Task[MailRoute] | None:
+        """Return the look-up of a mail route that is in flight, or a new one; None when closed."""
         if domain in self._route_flights:
             self.stats.shared += 1
-            return
-        self.stats.misses += 1
-        with contextlib.suppress(ClosedError):
-            self._route_flights.start(domain)
-
-    async def _land(self, domain: str) -> MailRoute:
-        """Wait for a route."""
-        route = self._routes.found(domain)
-        if route is not None:
-            return route
+        else:
+            self.stats.misses += 1
         try:
-            return await self._route_flights.wait(domain)
+            return self._route_flights.start(domain)
         except ClosedError:
-            return Unknown("the resolver is closed")
+            return None
 
-    async def _fly_for_route(self, domain: str) -> MailRoute:
-        """Look a route up within the limit, and remember it."""
+    async def _result(self, task: asyncio.Task[MailRoute] | None) -> MailRoute:
+        try:
+            return Unknown(_CLOSED) if task is None else await self._route_flights.result(task)
+        except ClosedError:
+            return Unknown(_CLOSED)
+
+    async def _look_up_route(self, domain: str) -> MailRoute:
+        """Look up a mail route and cache it."""
         async with self._turns:
             started = self._clock()
             try:
                 async with asyncio.timeout(self._timeout):
-                    route, ttl = await find_route(domain, self._nameservers.ask, self._host)
+                    route, ttl = await find_route(domain, self._ask_for_route)
             except TimeoutError:
-                route, ttl = Unknown(f"no answer within {self._timeout:g} s"), 0.0
+                route, ttl = Unknown(self._too_late()), 0.0
             except Exception:
                 logger.exception("the look-up of a mail route failed")
                 route, ttl = Unknown("the look-up failed"), 0.0
-        self._routes.put(domain, route, self._hold(ttl, _lasting(route)))
+        match route:
+            case Unknown():
+                ttl = self._unknown_ttl
+            case Hosts() | NullMx():
+                ttl = min(ttl, self._max_ttl)
+            case _:
+                ttl = min(ttl, self._negative_ttl)
+        self._routes.put(domain, route, ttl)
         if self._on_lookup is not None:
             self._on_lookup(self._clock() - started)
         return route
 
-    async def _host(self, name: str) -> Host:
-        """Return what is known of a mail host; many domains share one."""
-        host = self._hosts.get(name)
-        return await self._host_flights.wait(name) if host is None else host
+    async def _ask_for_route(self, name: str, kind: Type) -> Answer:
+        """Return an answer for a mail route.
 
-    async def _fly_for_host(self, name: str) -> Host:
-        """Look a mail host up within the limit, and remember it."""
+        MX records are cached as part of the route, and a route is looked up once for all callers
+        and within a time limit: they need no cache, no shared look-up and no limit of their own.
+        """
+        if kind is not Type.MX:
+            return await self.ask(name, kind)
+        return self._limited(await self._nameservers.ask(name, kind))
+
+    async def _shared_look_up(self, question: _Question) -> Answer:
+        try:
+            return await self._answer_flights.do(question)
+        except ClosedError:
+            return Failed(_CLOSED)
+
+    def _cached_answer(self, question: _Question) -> Answer | None:
+        entry = self._answers.peek(question)
+        if entry is None:
+            return None
+        answer, expires = entry
+        left = expires - self._clock()
+        if left <= 0:
+            return None
+        match answer:
+            case Found(values):
+                return Found(values, left)
+            case Missing(exists):
+                return Missing(exists, left)
+            case Failed():
+                return answer
+
+    async def _look_up(self, question: _Question) -> Answer:
+        """Query the name servers within the time limit, and cache the answer."""
         try:
             async with asyncio.timeout(self._timeout):
-                host = await find_host(name, self._nameservers.ask)
+                answer = self._limited(await self._nameservers.ask(*question))
         except TimeoutError:
-            host = Host(State.UNKNOWN, 0, f"no answer within {self._timeout:g} s")
-        self._hosts.put(name, host, self._hold(host.ttl, _HOST_LASTING[host.state]))
-        return host
+            answer = Failed(self._too_late())
+        if not isinstance(answer, Found) or _octets(answer) <= LARGEST_ANSWER:
+            ttl = self._unknown_ttl if isinstance(answer, Failed) else answer.ttl
+            self._answers.put(question, answer, ttl)
+        return answer
 
-    def _hold(self, ttl: float, lasting: Lasting) -> float:
-        """Return for how many seconds to hold an answer whose records say `ttl`."""
-        match lasting:
-            case Lasting.POSITIVE:
-                return max(self._min_ttl, min(ttl, self._max_ttl))
-            case Lasting.NEGATIVE:
-                return max(self._min_ttl, min(ttl, self._negative_ttl))
-            case Lasting.UNKNOWN:
-                return self._unknown_ttl
+    def _limited(self, answer: Answer) -> Answer:
+        """Return an answer with its TTL within the limits."""
+        match answer:
+            case Found(values, ttl):
+                return Found(values, max(self._min_ttl, min(ttl, self._max_ttl)))
+            case Missing(exists, ttl):
+                return Missing(exists, max(self._min_ttl, min(ttl, self._negative_ttl)))
+            case Failed():
+                return answer
+
+    def _too_late(self) -> str:
+        return f"no answer within {self._timeout:g} s"
 
 
-def _lasting(route: MailRoute) -> Lasting:
-    match route:
-        case Hosts() | NullMx():
-            return Lasting.POSITIVE
-        case NoDomain() | NoHost() | Unroutable():
-            return Lasting.NEGATIVE
-        case Unknown():
-            return Lasting.UNKNOWN
+def _octets(answer: Found) -> int:
+    """Return roughly how much memory the values of an answer take."""
+    return sum(64 + len(v if isinstance(v, bytes | str) else v.host) for v in answer.values)
 
 
 def _system_servers() -> list[Server]:

@@ -1,62 +1,65 @@
-"""What is being found out: one task for all who wait for the same."""
+"""Single-flight look-ups: callers that ask for the same at the same time share one look-up.
+
+Not compiled, unlike cache.py: its coroutines are cancelled in the course of things, see
+docs/decisions/compiled.md.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Generic, TypeVar
 
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
 class ClosedError(Exception):
-    """Nothing is found out any more."""
+    """The look-up was ended, or not begun, because of `SingleFlight.aclose`."""
 
 
-class SingleFlight(Generic[V]):
-    """One task for all who wait for the same name at the same time.
+class SingleFlight(Generic[K, V]):
+    """Look-ups in flight by key; later callers await the first.
 
-    The tasks belong to this object: a waiter that is cancelled does not take its flight with it.
+    Each look-up is a task of this object, so it goes on when a caller is cancelled.
     """
 
-    __slots__ = ("_closed", "_flights", "_fly")
-
-    def __init__(self, fly: Callable[[str], Awaitable[V]]) -> None:
-        """Find values out by `fly`, which should have a limit in time and not raise."""
-        self._fly = fly
-        self._flights: dict[str, asyncio.Task[V]] = {}
+    def __init__(self, look_up: Callable[[K], Coroutine[object, object, V]]) -> None:
+        """`look_up` should have a time limit of its own."""
+        self._look_up = look_up
+        self._tasks: dict[K, asyncio.Task[V]] = {}
         self._closed = False
 
-    def __contains__(self, name: str) -> bool:
-        return name in self._flights
+    def __contains__(self, key: K) -> bool:
+        return key in self._tasks
 
-    def start(self, name: str) -> asyncio.Task[V]:
-        """Return the flight for a name, a new one if there is none; ClosedError after aclose."""
-        flight = self._flights.get(name)
-        if flight is None:
+    def start(self, key: K) -> asyncio.Task[V]:
+        """Return the look-up in flight for a key, started if there is none. ClosedError."""
+        task = self._tasks.get(key)
+        if task is None:
             if self._closed:
                 raise ClosedError
-            flight = asyncio.get_running_loop().create_task(self._fly_for(name))
-            flight.add_done_callback(lambda _: self._flights.pop(name))
-            self._flights[name] = flight
-        return flight
+            task = asyncio.get_running_loop().create_task(self._look_up(key))
+            task.add_done_callback(lambda _: self._tasks.pop(key))
+            self._tasks[key] = task
+        return task
 
-    async def wait(self, name: str) -> V:
-        """Return what the flight for a name finds; ClosedError if it was ended by aclose."""
-        flight = self.start(name)
+    async def do(self, key: K) -> V:
+        """Return the result for a key, or raise the error of its look-up. ClosedError."""
+        return await self.result(self.start(key))
+
+    async def result(self, task: asyncio.Task[V]) -> V:
+        """Return the result of a look-up that was started, or raise its error. ClosedError."""
         try:
-            return await asyncio.shield(flight)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
-            waiter = asyncio.current_task()
-            if flight.cancelled() and not (waiter and waiter.cancelling()):
+            caller = asyncio.current_task()
+            if task.cancelled() and not (caller and caller.cancelling()):
                 raise ClosedError from None
             raise
 
     async def aclose(self) -> None:
-        """Cancel every flight, wait for their end, and start no more."""
+        """Cancel all look-ups and wait for their end; none can be started afterwards."""
         self._closed = True
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
-
-    async def _fly_for(self, name: str) -> V:
-        return await self._fly(name)
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Which addresses the internet does not route, and so no mail from the internet can reach."""
+"""IP addresses that the internet does not route: mail sent to them over the internet is lost."""
 
 import ipaddress
 from typing import Final
@@ -47,13 +47,13 @@ _SPECIAL_V6: Final = _ranges(
     ("ff00::/8", "multicast"),
 )
 _GLOBAL_UNICAST_V6: Final = 0b001
-"""2000::/3 (RFC 4291 2.4): everything outside it is special, or not given out."""
+"""2000::/3 (RFC 4291 2.4): everything outside it is special or not yet assigned."""
 
 
 def special_use(packed: bytes) -> str | None:
-    """Return what an address (4 or 16 octets) is set aside for, or None if it is routed.
+    """Return the special use of a packed address (4 or 16 octets), or None if it is routed.
 
-    An IPv6 address that only carries an IPv4 address is judged by that one.
+    An IPv6 address that embeds an IPv4 address has the use of that one.
     """
     number = int.from_bytes(packed, "big")
     if len(packed) == 4:  # noqa: PLR2004 the octets of an IPv4 address
@@ -75,7 +75,7 @@ def _kind(number: int, ranges: tuple[tuple[int, int, str], ...]) -> str | None:
 
 
 def _embedded(number: int) -> int | None:
-    """Return the IPv4 address that an IPv6 address carries, or None."""
+    """Return the IPv4 address that is embedded in an IPv6 address, or None."""
     if number >> 32 in (0xFFFF, 0x64_FF9B << 64):
         # ::ffff:0:0/96, IPv4-mapped (RFC 4291 2.5.5.2); 64:ff9b::/96, NAT64 (RFC 6052)
         return number & 0xFFFF_FFFF

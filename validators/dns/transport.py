@@ -1,4 +1,4 @@
-"""Asks the name servers one question: server after server, over TCP if need be, in bounds."""
+"""Sends a question to the name servers, one after the other, over UDP and, if truncated, TCP."""
 
 import asyncio
 import contextlib
@@ -23,15 +23,15 @@ from validators.dns.wire import (
 )
 
 PATIENCE: Final = (1.0, 1.5, 3.0)
-"""Seconds to wait for each server, round by round, the last for every further round: a server that
-is slow itself has the answer by the second time it is asked."""
+"""Seconds to wait for each server in the first round, the second, and all later ones. A recursive
+server that is slow to resolve a name usually has the answer when it is asked again."""
 DATAGRAM_LIMIT: Final = 65_535
 
 Server = tuple[str, int]
 
 
 class Nameservers:
-    """The recursive name servers, in order of preference. Each question ends in an Answer."""
+    """The recursive name servers, in order of preference."""
 
     def __init__(
         self,
@@ -40,20 +40,20 @@ class Nameservers:
         max_queries: int,
         patience: Sequence[float] = PATIENCE,
     ) -> None:
-        """Ask `servers`, (address, port); ValueError if one is not given by its address.
+        """`servers` are (address, port). ValueError if one is not given by its address.
 
-        At most `max_queries` are on their way at once, each on a socket of its own: the system
-        picks the source port anew, which is what makes an answer hard to forge (RFC 5452).
+        At most `max_queries` are on their way at once. Each has a socket of its own, so that the
+        system picks a new source port, which makes replies hard to forge (RFC 5452 9).
         """
         self._servers = [(_ip(host), port) for host, port in servers]
         self._patience = patience
         self._slots = asyncio.Semaphore(max_queries)
 
     async def ask(self, name: str, kind: Type) -> Answer:
-        """Return the answer for an absolute name.
+        """Return the answer for an absolute name; Failed if no server has one.
 
-        Waits as long as it takes: the caller sets the limit. A server that answers with an error
-        is not asked again, one that does not answer is.
+        There is no time limit: the caller sets one. A server that replies with an error is not
+        asked again, a server that does not reply is.
         """
         target = name
         for _ in range(ALIAS_LIMIT):
@@ -64,7 +64,7 @@ class Nameservers:
         return Failed(f"chain of aliases without end at {name}")
 
     async def _ask_each(self, name: str, kind: Type) -> Answer | Alias:
-        """Ask one server after the other, round after round."""
+        """Ask the servers in turn until one answers, or all have replied with an error."""
         try:
             query = question(name, kind, secrets.randbits(16))
         except ValueError:
@@ -90,12 +90,12 @@ class Nameservers:
         return failed
 
     def _put_last(self, server: Server) -> None:
-        """Ask the other servers first from now on."""
+        """Prefer the other servers from now on."""
         self._servers.sort(key=lambda other: other == server)
 
 
 async def _exchange(server: Server, query: bytes) -> Answer | Alias:
-    """Return the server's answer, by TCP if it does not fit. Raises OSError, WireError."""
+    """Return the reply of a server, by TCP if it was truncated. Raises OSError, WireError."""
     said = await _by_datagram(server, query)
     if isinstance(said, Truncated):
         said = await _by_stream(server, query)
@@ -105,7 +105,7 @@ async def _exchange(server: Server, query: bytes) -> Answer | Alias:
 
 
 async def _by_datagram(server: Server, query: bytes) -> Reply:
-    """Ask over UDP; what is no reply to this query is passed over (RFC 5452 3)."""
+    """Ask over UDP. Datagrams that are no reply to the query are ignored (RFC 5452 9.1)."""
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -132,7 +132,7 @@ async def _by_stream(server: Server, query: bytes) -> Reply:
 
 
 def _ip(host: str) -> str:
-    """Return the address of a server; ValueError if it is given by a name."""
+    """Return the IP address of a server. ValueError for a name other than localhost."""
     if host == "localhost":
         return "127.0.0.1"
     try:

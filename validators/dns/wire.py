@@ -1,7 +1,7 @@
-"""DNS messages as octets (RFC 1035 4): the one question we ask, and the answers that matter.
+"""Writes DNS queries and reads their replies (RFC 1035 4), for the record types presend asks for.
 
-dnspython builds a whole object tree for each reply, at several hundred microseconds; a mail route
-needs five record types, read here in about thirty. dnspython is the oracle of the property tests.
+docs/decisions/dns-on-the-wire.md says why this is not left to a library. The property tests
+compare it with dnspython.
 """
 
 import struct
@@ -9,10 +9,10 @@ from enum import IntEnum
 from typing import Final, NamedTuple, TypeAlias
 
 PAYLOAD: Final = 1232
-"""Octets of UDP payload we take (EDNS, RFC 6891): no fragments, as of DNS flag day 2020."""
+"""Largest UDP payload accepted, in octets (RFC 6891): it avoids fragments (DNS flag day 2020)."""
 NAME_LIMIT: Final = 255
 ALIAS_LIMIT: Final = 16
-"""CNAMEs followed in one answer."""
+"""Most CNAMEs followed, in one reply and from query to query."""
 
 _HEADER: Final = struct.Struct("!HHHHHH")
 _RECORD: Final = struct.Struct("!HHIH")
@@ -27,52 +27,58 @@ _PLAIN_DOTTED: Final = _PLAIN | frozenset(b".")
 
 
 class Type(IntEnum):
-    """The record types that matter (RFC 1035 3.2.2, RFC 3596)."""
+    """Record types (RFC 1035 3.2.2, RFC 3596). CNAME and SOA are read, but not asked for."""
 
     A = 1
     NS = 2
     CNAME = 5
     SOA = 6
+    PTR = 12
     MX = 15
+    TXT = 16
     AAAA = 28
 
 
 class Mx(NamedTuple):
-    """One MX record; the null MX (RFC 7505) has the empty name."""
+    """One MX record. The host of a null MX (RFC 7505) is the empty name."""
 
     preference: int
     host: str
 
 
 class Found(NamedTuple):
-    """Records of the type asked for: `Mx`, or packed addresses (4 or 16 octets)."""
+    """The records of the type that was asked for.
 
-    values: tuple[Mx | bytes, ...]
+    A and AAAA: packed addresses of 4 or 16 octets. TXT: octets, with the character-strings of a
+    record joined (as RFC 7208 3.3). MX: `Mx`. NS and PTR: names, lower case, without final dot.
+    """
+
+    values: tuple[Mx | bytes | str, ...]
     ttl: float
-    """Seconds: the least of the records and of the aliases that led to them."""
+    """Seconds: the least TTL of the records and of the aliases that lead to them."""
 
 
 class Missing(NamedTuple):
-    """There are none, and the server is sure of it."""
+    """The server knows that there are no such records."""
 
     exists: bool
-    """The name is there (NODATA); False: it is not (NXDOMAIN)."""
+    """True if the name has other records (NODATA), False if it does not exist (NXDOMAIN)."""
     ttl: float
-    """Seconds, by RFC 2308 5; 0 if the server did not say."""
+    """Seconds (RFC 2308 5); 0 if the reply holds no SOA record."""
 
 
 class Failed(NamedTuple):
-    """The server has no answer; `detail` is its response code, or what was wrong with it."""
+    """There is no answer; `detail` is the response code, or the reason in words."""
 
     detail: str
 
 
 class Truncated(NamedTuple):
-    """The answer does not fit: ask again over TCP."""
+    """The reply does not fit into a datagram: the query has to be repeated over TCP."""
 
 
 class Alias(NamedTuple):
-    """The name stands for another one, on which the server says nothing yet: ask for that."""
+    """The name is an alias, and the reply does not resolve its target: ask for that."""
 
     target: str
 
@@ -82,11 +88,11 @@ Reply: TypeAlias = Answer | Alias | Truncated
 
 
 class WireError(Exception):
-    """These octets are no reply to this question: garbage, forged, or late."""
+    """The octets are not a reply to this query: malformed, forged, or late."""
 
 
 def question(name: str, kind: Type, identity: int) -> bytes:
-    """Return the query for an absolute name in A-labels; ValueError if it cannot be asked."""
+    """Return a query for an absolute name in A-labels. ValueError if it is no name to ask for."""
     octets = bytearray(_HEADER.pack(identity, _RECURSION, 1, 0, 0, 1))
     for label in name.encode("ascii").split(b"."):
         if not 0 < len(label) < 64 or not _PLAIN.issuperset(label):  # noqa: PLR2004 RFC 1035 2.3.4
@@ -100,7 +106,7 @@ def question(name: str, kind: Type, identity: int) -> bytes:
 
 
 def answer(octets: bytes, asked: bytes) -> Reply:
-    """Return what a reply says to the query `asked`; WireError if it is not a reply to it."""
+    """Read the reply to the query `asked`. WireError if it is not a reply to that query."""
     try:
         return _answer(octets, asked)
     except (IndexError, struct.error) as error:
@@ -115,7 +121,7 @@ def _answer(octets: bytes, asked: bytes) -> Reply:
     end = len(asked) - len(_OPT)
     same = questions == 1 and octets[12:end].lower() == asked[12:end].lower()
     if rcode not in {_NOERROR, _NXDOMAIN}:
-        # a server that does not understand may leave the question out
+        # a server that cannot parse the query may leave the question out of its reply
         if questions and not same:
             raise WireError
         return Failed(_RCODES.get(rcode, f"RCODE {rcode}"))
@@ -131,12 +137,13 @@ class _Record(NamedTuple):
     kind: int
     ttl: int
     start: int
-    """Where the data begins, and `end` where it ends."""
+    """Position of the first octet of the data."""
     end: int
+    """Position after the last octet of the data."""
 
 
 def _read(octets: bytes, start: int, rcode: int, answers: int, authorities: int) -> Answer | Alias:
-    """Follow the aliases from the name asked for to its records, or to their absence."""
+    """Follow the aliases from the name that was asked for to the records, if there are any."""
     asked, position = _name(octets, _HEADER.size)
     owner = asked
     wanted, _ = struct.unpack_from("!HH", octets, position)
@@ -161,7 +168,7 @@ def _read(octets: bytes, start: int, rcode: int, answers: int, authorities: int)
 
 
 def _absence(octets: bytes, start: int, rcode: int, authorities: int, ttl: float) -> Answer:
-    """Read what the authority section says of a name or type that is not there (RFC 2308)."""
+    """Read a negative answer from the authority section (RFC 2308)."""
     records, _ = _records(octets, start, authorities)
     kinds = {record.kind: record for record in records}
     soa = kinds.get(Type.SOA)
@@ -169,13 +176,13 @@ def _absence(octets: bytes, start: int, rcode: int, authorities: int, ttl: float
         (minimum,) = struct.unpack_from("!I", octets, soa.end - 4)
         return Missing(rcode == _NOERROR, min(ttl, soa.ttl, minimum))
     if rcode == _NOERROR and Type.NS in kinds:
-        # a referral (RFC 2308 2.2): this server does not resolve for us
+        # a referral (RFC 2308 2.2): the server is not recursive, or not for this client
         return Failed("a referral in place of an answer")
     return Missing(rcode == _NOERROR, 0)
 
 
 def _records(octets: bytes, position: int, count: int) -> tuple[list[_Record], int]:
-    """Read the fixed parts of `count` records; returns them and where the next section begins."""
+    """Read `count` records of a section; returns them and the position after the section."""
     records = []
     for _ in range(count):
         owner, position = _name(octets, position)
@@ -191,22 +198,39 @@ def _records(octets: bytes, position: int, count: int) -> tuple[list[_Record], i
     return records, position
 
 
-def _value(octets: bytes, record: _Record) -> Mx | bytes:
-    """Return the data of a record that was asked for."""
+def _value(octets: bytes, record: _Record) -> Mx | bytes | str:
+    """Return the data of a record of the type that was asked for."""
     if record.kind == Type.MX:
         (preference,) = struct.unpack_from("!H", octets, record.start)
         return Mx(preference, _name(octets, record.start + 2)[0])
-    packed = octets[record.start : record.end]
-    if len(packed) != (4 if record.kind == Type.A else 16):
+    if record.kind in {Type.NS, Type.PTR}:
+        return _name(octets, record.start)[0]
+    data = octets[record.start : record.end]
+    if record.kind == Type.TXT:
+        return _character_strings(data)
+    if len(data) != (4 if record.kind == Type.A else 16):
         raise WireError
-    return packed
+    return data
+
+
+def _character_strings(data: bytes) -> bytes:
+    """Return the character-strings of a TXT record, joined (RFC 1035 3.3.14)."""
+    parts = []
+    position = 0
+    while position < len(data):
+        end = position + 1 + data[position]
+        parts.append(data[position + 1 : end])
+        position = end
+    if position != len(data) or not parts:
+        raise WireError
+    return b"".join(parts)
 
 
 def _name(octets: bytes, position: int) -> tuple[str, int]:
-    """Return the name at `position`, lower case, without the final dot, and where it ends.
+    """Return the name at `position`, lower case, without final dot, and the position after it.
 
-    Octets that no host name has are escaped as in master files (RFC 1035 5.1), so that no label
-    can pass for two.
+    Octets that do not occur in host names are escaped as in master files (RFC 1035 5.1): a dot
+    inside a label must not look like the end of a label.
     """
     labels = []
     size = 0
@@ -215,7 +239,7 @@ def _name(octets: bytes, position: int) -> tuple[str, int]:
         if length >= _POINTER:
             target = (length & ~_POINTER) << 8 | octets[position + 1]
             after = position + 2 if after is None else after
-            # RFC 1035 4.1.4: to a prior occurrence; so every chain of pointers ends
+            # RFC 1035 4.1.4 allows only pointers to a prior position, so every chain of them ends
             if target >= position:
                 raise WireError
             position = target
