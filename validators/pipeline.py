@@ -32,19 +32,37 @@ class Check(Protocol):
         """Return a finding or None for each address, or CLEAR; an awaitable if it has to wait."""
 
 
-@dataclass(slots=True)
+@dataclass(init=False, slots=True)
 class Judgement:
-    """The verdict on one recipient and the findings behind it. Treat as immutable."""
+    """The verdict on one recipient and the findings behind it. Treat as immutable.
+
+    The constructor is written out so that mypyc compiles it (docs/decisions/compiled.md).
+    """
 
     text: str
     """The recipient as given."""
     address: Address | None
     """None if it is not valid; accepted even so if the policy does not act on SYNTAX."""
     verdict: Verdict
-    findings: tuple[tuple[Finding, Action], ...] = ()
+    findings: tuple[tuple[Finding, Action], ...]
     """In the order of the checks, without those that the policy turns off."""
-    provider: str = OTHER
+    provider: str
     """The mailbox provider: a bounded label, OTHER if it is not known."""
+
+    def __init__(
+        self,
+        text: str,
+        address: Address | None,
+        verdict: Verdict,
+        findings: tuple[tuple[Finding, Action], ...] = (),
+        provider: str = OTHER,
+    ) -> None:
+        """Take what was decided."""
+        self.text = text
+        self.address = address
+        self.verdict = verdict
+        self.findings = findings
+        self.provider = provider
 
 
 class _Asked(NamedTuple):

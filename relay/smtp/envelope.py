@@ -6,6 +6,7 @@ again. They stand in a module of their own because all three use them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -24,10 +25,20 @@ class Mail(NamedTuple):
     """RET and ENVID as given, each with a space in front (RFC 3461)."""
 
 
-class Rcpt(NamedTuple):
-    """RCPT TO (RFC 5321 4.1.1.3)."""
+@dataclass(init=False, slots=True)
+class Rcpt:
+    """RCPT TO (RFC 5321 4.1.1.3). Treat as immutable.
+
+    One is made for each recipient: its constructor is written out so that mypyc compiles it
+    (docs/decisions/compiled.md).
+    """
 
     path: str
     """The recipient's address as given."""
-    dsn: bytes = b""
+    dsn: bytes
     """NOTIFY and ORCPT as given, each with a space in front (RFC 3461)."""
+
+    def __init__(self, path: str, dsn: bytes = b"") -> None:
+        """Take both parts."""
+        self.path = path
+        self.dsn = dsn

@@ -29,11 +29,15 @@ from validators.providers import OTHER
 from validators.verdict import Accept, Action, Defer, Reject
 
 
-class Answers(NamedTuple):
+class Answers:
     """The replies to a group of commands, or the final reply alone."""
 
-    replies: Sequence[AnyReply]
-    content_may_follow: bool = False
+    __slots__ = ("content_may_follow", "replies")
+
+    def __init__(self, replies: Sequence[AnyReply], *, content_may_follow: bool = False) -> None:
+        """Take the replies, in the order of the commands."""
+        self.replies = replies
+        self.content_may_follow = content_may_follow
 
 
 Step: TypeAlias = Answers | Coroutine[Any, Any, "Answers | None"] | None
@@ -131,9 +135,11 @@ class Transaction:
     def _forward(self, judged: list[Judgement]) -> Step:
         """Ask the gate, and then the upstream, about the recipients that are accepted so far."""
         self._judged = judged
+        rcpts: list[Rcpt] = []
         counts: dict[str, int] = {}
-        for judgement in judged:
+        for place, judgement in enumerate(judged):
             if isinstance(judgement.verdict, Accept):
+                rcpts.append(self._group[place])
                 counts[judgement.provider] = counts.get(judgement.provider, 0) + 1
         admissions: dict[str, Admission] = {}
         held = False
@@ -141,14 +147,16 @@ class Transaction:
             admission = self._admit(provider, number)
             admissions[provider] = admission
             held = held or isinstance(admission, Wait)
-        return self._hold(counts, admissions) if held else self._send(admissions)
+        if held:
+            return self._hold(rcpts, counts, admissions)
+        return self._send(rcpts, admissions)
 
     def _admit(self, provider: str, count: int) -> Admission:
         backend = self._backend
         return backend.gate.admit(backend.campaign, backend.segment, provider, count)
 
     async def _hold(
-        self, counts: Mapping[str, int], admissions: dict[str, Admission]
+        self, rcpts: list[Rcpt], counts: Mapping[str, int], admissions: dict[str, Admission]
     ) -> Answers | None:
         """Hold the group back until the gate has decided on every provider's recipients."""
         for provider, number in counts.items():
@@ -156,12 +164,12 @@ class Transaction:
             admissions[provider] = await admitted(ask, admissions[provider])
         if self._ended:
             return None
-        step = self._send(admissions)
+        step = self._send(rcpts, admissions)
         return await step if isinstance(step, Coroutine) else step
 
-    def _send(self, admissions: Mapping[str, Admission]) -> Step:
+    def _send(self, rcpts: list[Rcpt], admissions: Mapping[str, Admission]) -> Step:
         """Send the recipients that the validators accept and the gate admits, and DATA."""
-        self._limits.clear()
+        self._limits = {}
         for provider, admission in admissions.items():
             if isinstance(admission, NotNow):
                 self._limits[provider] = admission
@@ -169,11 +177,12 @@ class Transaction:
             self._provider = provider if self._provider in ("", provider) else OTHER
             if isinstance(admission, Admitted) and admission.reservation:
                 self._reservations.append(admission.reservation)
-        rcpts = [
-            rcpt
-            for rcpt, judgement in zip(self._group, self._judged, strict=False)
-            if isinstance(judgement.verdict, Accept) and judgement.provider not in self._limits
-        ]
+        if self._limits:
+            rcpts = [
+                self._group[place]
+                for place, judgement in enumerate(self._judged)
+                if isinstance(judgement.verdict, Accept) and judgement.provider not in self._limits
+            ]
         if not rcpts and not (self._data and self._delivery.accepted):
             return self._answer(Answered((), TABLE["NO_VALID_RECIPIENTS"] if self._data else None))
         return self._take(self._delivery.ask(rcpts, self._provider, data=self._data))
@@ -228,7 +237,7 @@ class Transaction:
             self._data_refused = not said.content_may_follow
             if self._data_refused:
                 self._last = (said.last, "data")
-        return Answers(answers, said.content_may_follow)
+        return Answers(answers, content_may_follow=said.content_may_follow)
 
     def _refuse(self, judgement: Judgement, verdict: Reject | Defer) -> Reply:
         reply = replies.for_recipient(verdict, self.id)

@@ -185,7 +185,10 @@ class Connection(asyncio.Protocol):
         if self.draining and not session.in_transaction:
             self.hang_up(TABLE["DRAINING"])
             return
-        self._run(session)
+        if self.input.left:
+            self._run(session)
+        else:
+            self.flush()
         if not session.waiting:
             self._resume(_TOO_FAR_AHEAD)
             if self._eof:

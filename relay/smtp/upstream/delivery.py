@@ -90,6 +90,7 @@ class Delivery:
         `provider` is the mailbox provider of all recipients so far, or "other".
         """
         self._rcpts = rcpts
+        self._before = ()
         self._data = data
         self._provider = provider
         if self.broken is not None:
@@ -137,14 +138,10 @@ class Delivery:
             return self._break(TABLE["NO_SMTPUTF8"])
         again = self.accepted if mail else ()
         alone = not mail and not self._rcpts
-        self._asked = Asked(
-            mail=mail,
-            again=len(again),
-            rcpts=len(self._rcpts),
-            data=self._data and (features.pipelining or alone),
-        )
+        data = self._data and (features.pipelining or alone)
+        self._asked = asked = Asked(mail=mail, again=len(again), rcpts=len(self._rcpts), data=data)
         rcpts = [*again, *self._rcpts] if again else self._rcpts
-        connection.exchange(lines(self._asked, self._mail, rcpts, features))
+        connection.exchange(lines(asked, self._mail, rcpts, features))
         return None
 
     def replied(self, replies: list[UpstreamReply], fault: str | None) -> Step:
@@ -171,9 +168,9 @@ class Delivery:
         """Note which recipients are accepted; finish the group if it ends with DATA."""
         if self._asked.mail:
             self._move(Event.MAIL_ACCEPTED)
-        for rcpt, reply in zip(self._rcpts, outcome.rcpts, strict=True):
+        for place, reply in enumerate(outcome.rcpts):
             if reply.code < REFUSED:
-                self.accepted.append(rcpt)
+                self.accepted.append(self._rcpts[place])
         if not self._data:
             return outcome
         return self._settle(self._before or outcome.rcpts, last if self._asked.data else None)

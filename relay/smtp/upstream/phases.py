@@ -59,17 +59,25 @@ NEXT: Final[dict[tuple[Phase, Event], Phase]] = {
 """The phases of a delivery; any other pair is a defect, and raises KeyError."""
 
 
-class Asked(NamedTuple):
-    """The commands of one exchange, in the order in which they are sent."""
+class Asked:
+    """The commands of one exchange, in the order in which they are sent. Treat as immutable.
 
-    mail: bool
-    """MAIL comes first."""
-    again: int
-    """Number of RCPTs that a connection lost since then had accepted; named again behind MAIL."""
-    rcpts: int
-    """Number of RCPTs that are new."""
-    data: bool
-    """DATA comes last."""
+    This and `Answered` are made for each recipient: their constructors are written out so that
+    mypyc compiles them (docs/decisions/compiled.md).
+    """
+
+    __slots__ = ("again", "data", "mail", "rcpts")
+
+    def __init__(self, *, mail: bool, again: int, rcpts: int, data: bool) -> None:
+        """Take which commands are sent.
+
+        `mail`: MAIL comes first. `again`: the number of RCPTs behind MAIL that were accepted on a
+        connection lost since then. `rcpts`: the number of new RCPTs. `data`: DATA comes last.
+        """
+        self.mail = mail
+        self.again = again
+        self.rcpts = rcpts
+        self.data = data
 
     def stage(self, place: int) -> Stage:
         """Return which command stands at `place`."""
@@ -79,14 +87,26 @@ class Asked(NamedTuple):
         return "rcpt" if place < before + self.rcpts else "data"
 
 
-class Answered(NamedTuple):
+class Answered:
     """The upstream replied to every command; MAIL stands. Also the answer for the transaction."""
 
-    rcpts: Sequence[AnyReply]
-    """One reply for each new RCPT."""
-    last: AnyReply | None = None
-    """The reply to DATA or to the final dot; None where neither was sent."""
-    content_may_follow: bool = False
+    __slots__ = ("content_may_follow", "last", "rcpts")
+
+    def __init__(
+        self,
+        rcpts: Sequence[AnyReply],
+        last: AnyReply | None = None,
+        *,
+        content_may_follow: bool = False,
+    ) -> None:
+        """Take the replies.
+
+        `rcpts`: one for each new RCPT. `last`: the one to DATA or to the final dot, None where
+        neither was sent.
+        """
+        self.rcpts = rcpts
+        self.last = last
+        self.content_may_follow = content_may_follow
 
 
 class MailRefused(NamedTuple):
@@ -145,8 +165,8 @@ def decide(asked: Asked, replies: list[UpstreamReply], fault: str | None) -> Out
     if fault is not None:
         return Unusable(asked.stage(len(replies)), fault)
     new = asked.mail + asked.again
-    data = replies[new + asked.rcpts] if asked.data else None
-    rcpts = replies[new : new + asked.rcpts]
+    data = replies[-1] if asked.data else None
+    rcpts = replies if new == 0 and data is None else replies[new : new + asked.rcpts]
     for reply in rcpts:
         if INTERMEDIATE <= reply.code < REFUSED:
             return _unexpected("rcpt", reply)
