@@ -126,7 +126,8 @@ class MemoryTransport(asyncio.Transport):
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the protocol."""
-        return self._protocol
+        protocol: asyncio.BaseProtocol = self._protocol
+        return protocol
 
     def get_write_buffer_size(self) -> int:
         """Return the octets that the peer has not read."""
