@@ -160,7 +160,7 @@ class Transaction:
         for provider, admission in admissions.items():
             if isinstance(admission, NotNow):
                 self._limits[provider] = admission
-            elif isinstance(admission, Admitted):
+            elif isinstance(admission, Admitted) and admission.reservation:
                 self._reservations.append(admission.reservation)
         if self._limits:
             rcpts = [
