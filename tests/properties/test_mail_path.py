@@ -556,6 +556,7 @@ class MailPath(RuleBasedStateMachine):
             if not driver.gone:
                 driver.client.transport.cut()
         rig.settle()
+        rig.answer_dns()
         rig.advance(1000.0)
         for peer in rig.peers:
             if not peer.closed:
