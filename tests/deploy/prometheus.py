@@ -8,13 +8,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import yaml
 
 from tests.deploy.manifests import DEPLOY
 from tests.support import need
+from tests.support.closing import Closing
 from tests.support.eventually import eventually
 
 _WAIT = 20.0  # seconds: a bound on failure, never a measure
@@ -27,7 +27,7 @@ class Series(NamedTuple):
     samples: list[tuple[float, float]]
 
 
-class Prometheus:
+class Prometheus(Closing):
     """The server. Use as a context manager; relays are given as campaign to HTTP port."""
 
     def __init__(self, folder: Path, relays: Mapping[str, int], *, interval: str = "1s") -> None:
@@ -47,22 +47,17 @@ class Prometheus:
             stdout=self._log,
             stderr=self._log,
         )
-
-    def __enter__(self) -> Self:
         try:
             eventually(self._ready, "Prometheus is ready")
         except BaseException:
-            self._stop()
+            self.close()
             raise
-        return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop()
+    def close(self) -> None:
+        """Stop the server with SIGTERM."""
+        self._process.terminate()
+        self._process.wait(_WAIT)
+        self._log.close()
 
     def query(self, expression: str) -> list[Series]:
         """Evaluate now. Raises AssertionError with Prometheus's own words."""
@@ -104,11 +99,6 @@ class Prometheus:
                 return True
         except OSError:
             return False
-
-    def _stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(_WAIT)
-        self._log.close()
 
 
 def _sample(pair: tuple[float, str]) -> tuple[float, float]:

@@ -11,10 +11,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.closing import Closing
 
 ROOT = Path(__file__).parents[2]
 _WAIT = 60.0  # seconds: a bound on failure, never a measure
@@ -56,7 +57,7 @@ def command(
     )
 
 
-class Presend:
+class Presend(Closing):
     """A running `presend serve`. Use as a context manager: it is stopped and its log judged."""
 
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
@@ -180,19 +181,8 @@ class Presend:
             message = f"exit code {code}, log:\n{self.log[-_SHOWN:]}"
             raise AssertionError(message)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc is None:
-            self.stop()
-        else:
-            self.kill()
+    close = stop
+    abort = kill
 
     def _read(self) -> None:
         stream = self.process.stderr

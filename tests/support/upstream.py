@@ -10,16 +10,15 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from tests.support.closing import Closing
 from tests.support.upstream_session import Received, Session, Settings, Shared
 
 CREDENTIALS = ("campaign", "s3cr3t-of-the-upstream")
 _WAIT = 20.0  # seconds: a bound on failure, never a measure
 
 
-class Upstream:
+class Upstream(Closing):
     """The server. Use as a context manager; `port` is picked by the system."""
 
     def __init__(
@@ -134,17 +133,6 @@ class Upstream:
         self._drop_listener()
         self._shared.gate.set()
         self.drop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _snapshot(self) -> list[Session]:
         with self._shared.changed:

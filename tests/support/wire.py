@@ -16,9 +16,9 @@ import socket
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
+from tests.support.closing import Closing
 from tests.support.eventually import eventually
 
 MESSAGE = b"Subject: hello\r\n\r\nOne line.\r\n"
@@ -56,7 +56,7 @@ class Reply:
         return " / ".join(self.lines)
 
 
-class Client:
+class Client(Closing):
     """One SMTP connection over a blocking socket with a bound on every read."""
 
     def __init__(
@@ -85,17 +85,6 @@ class Client:
             if not str(reply).startswith(("220", "250")):
                 message = f"not greeted: {reply} after {self.transcript}"
                 raise AssertionError(message)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def send(self, data: bytes) -> None:
         """Send these bytes."""
