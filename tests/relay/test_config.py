@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is said of wrong ones."""
+"""Settings: their sources, and the messages about wrong ones."""
 
 import tomllib
 from collections.abc import Callable
@@ -26,19 +26,19 @@ UPSTREAM = "smtp://127.0.0.1:2526"
 
 
 def loaded(**environ: str) -> Settings:
-    """The settings of an environment."""
+    """Return the settings loaded from these variables."""
     return load(environ=environ).settings
 
 
 def problems(**environ: str) -> list[str]:
-    """What is said of wrong settings."""
+    """Return the message about wrong settings."""
     with pytest.raises(SettingsError) as caught:
         loaded(**environ)
     return [str(problem) for problem in caught.value.problems]
 
 
 def problems_of_serve(**environ: str) -> list[str]:
-    """Likewise, for the command that needs an upstream."""
+    """Return the message about wrong settings of `serve`, which needs an upstream."""
     with pytest.raises(SettingsError) as caught:
         load_settings(ServeSettings, environ=environ)
     return [str(problem) for problem in caught.value.problems]
