@@ -5,7 +5,7 @@
 
 BIN := .venv/bin
 SYNCED := .venv/.synced
-PYTEST := -m pytest $(ARGS)
+PYTEST := -m pytest $(if $(ALL),,-m "not slow") $(ARGS)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
@@ -13,7 +13,7 @@ help: ## list the targets
 run: $(SYNCED) ## start a development relay: SMTP on 127.0.0.1:2525, mail is written to a Maildir
 	@exec $(BIN)/presend serve --dev
 
-test: $(SYNCED) ## run the tests; as root on Debian, install the server programs they use
+test: $(SYNCED) ## run the tests but the slow ones; ALL=1 runs all; as root on Debian, installs their programs
 	@.ci/programs
 	$(BIN)/python $(strip $(if $(COVERAGE),-m coverage run) $(PYTEST))
 

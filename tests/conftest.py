@@ -68,3 +68,14 @@ if IN_CI:
     def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         """Turn the skip of a whole module into a failure."""
         return _refuse_skip((yield))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many slow tests were left out."""
+    left_out = [
+        item for item in terminalreporter.stats.get("deselected", ()) if "slow" in item.keywords
+    ]
+    if left_out:
+        terminalreporter.write_line(
+            f"left out: {len(left_out)} slow tests; `make test ALL=1` runs them too"
+        )

@@ -7,6 +7,7 @@ need to know which of the two a value came from.
 import os
 import re
 import stat
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
@@ -137,10 +138,10 @@ def _read_toml(path: str | None, problems: list[Problem]) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        # The source passes over whatever is not a regular file, and says nothing.
-        if stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - FilePath.is_file hides the error
-            return TomlConfigSettingsSource(Settings, path)()
-        allowed = "a readable TOML file (not a regular file)"
+        # The source silently passes over what is not a regular file, such as a pipe of `sops -d`.
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - is_file hides the error
+            return tomllib.loads(FilePath(path).read_text(encoding="utf-8"))
+        return TomlConfigSettingsSource(Settings, path)()
     except OSError as error:
         allowed = f"a readable TOML file ({error.strerror})"
     except ValueError as error:

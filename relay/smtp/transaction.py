@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from relay import reply as replies
-from relay.guard.gate import Admission, Admitted, Gate, NotNow, Wait, admitted
+from relay.guard.gate import ADMITTED, Admission, Admitted, Gate, NotNow, Wait, admitted
 from relay.observe.events import NO_REASON, Events, Message, Recipient, Result
 from relay.reply import FOR_GOOD, REFUSED, TABLE, AnyReply, Reply, UpstreamReply
 from relay.smtp.envelope import Mail, Rcpt
@@ -141,41 +141,26 @@ class Transaction:
             if isinstance(judgement.verdict, Accept):
                 rcpts.append(self._group[place])
                 counts[judgement.provider] = counts.get(judgement.provider, 0) + 1
-        admissions: dict[str, Admission] = {}
-        held = False
-        for provider, number in counts.items():
-            admission = self._admit(provider, number)
-            admissions[provider] = admission
-            held = held or isinstance(admission, Wait)
-        if held:
-            return self._hold(rcpts, counts, admissions)
-        return self._send(rcpts, admissions)
-
-    def _admit(self, provider: str, count: int) -> Admission:
         backend = self._backend
-        return backend.gate.admit(backend.campaign, backend.segment, provider, count)
-
-    async def _hold(
-        self, rcpts: list[Rcpt], counts: Mapping[str, int], admissions: dict[str, Admission]
-    ) -> Answers | None:
-        """Hold the group back until the gate has decided on every provider's recipients."""
-        for provider, number in counts.items():
-            ask = partial(self._admit, provider, number)
-            admissions[provider] = await admitted(ask, admissions[provider])
-        if self._ended:
-            return None
-        step = self._send(rcpts, admissions)
-        return await step if isinstance(step, Coroutine) else step
-
-    def _send(self, rcpts: list[Rcpt], admissions: Mapping[str, Admission]) -> Step:
-        """Send the recipients that the validators accept and the gate admits, and DATA."""
         self._limits = {}
+        others: dict[str, Admission] = {}
+        for provider, number in counts.items():
+            self._provider = provider if self._provider in ("", provider) else OTHER
+            admission = backend.gate.admit(backend.campaign, backend.segment, provider, number)
+            if admission is not ADMITTED:
+                others[provider] = admission
+        return self._limit(rcpts, counts, others) if others else self._send(rcpts)
+
+    def _limit(
+        self, rcpts: list[Rcpt], counts: Mapping[str, int], admissions: dict[str, Admission]
+    ) -> Step:
+        """Take admissions that reserve something, hold the group back, or say no."""
+        if any(isinstance(admission, Wait) for admission in admissions.values()):
+            return self._hold(rcpts, counts, admissions)
         for provider, admission in admissions.items():
             if isinstance(admission, NotNow):
                 self._limits[provider] = admission
-                continue
-            self._provider = provider if self._provider in ("", provider) else OTHER
-            if isinstance(admission, Admitted) and admission.reservation:
+            elif isinstance(admission, Admitted) and admission.reservation:
                 self._reservations.append(admission.reservation)
         if self._limits:
             rcpts = [
@@ -183,6 +168,25 @@ class Transaction:
                 for place, judgement in enumerate(self._judged)
                 if isinstance(judgement.verdict, Accept) and judgement.provider not in self._limits
             ]
+        return self._send(rcpts)
+
+    async def _hold(
+        self, rcpts: list[Rcpt], counts: Mapping[str, int], admissions: dict[str, Admission]
+    ) -> Answers | None:
+        """Hold the group back until the gate has decided on every provider's recipients."""
+        backend = self._backend
+        for provider, admission in admissions.items():
+            ask = partial(
+                backend.gate.admit, backend.campaign, backend.segment, provider, counts[provider]
+            )
+            admissions[provider] = await admitted(ask, admission)
+        if self._ended:
+            return None
+        step = self._limit(rcpts, counts, admissions)
+        return await step if isinstance(step, Coroutine) else step
+
+    def _send(self, rcpts: list[Rcpt]) -> Step:
+        """Send the recipients that validators and gate let pass, and DATA."""
         if not rcpts and not (self._data and self._delivery.accepted):
             return self._answer(Answered((), TABLE["NO_VALID_RECIPIENTS"] if self._data else None))
         return self._take(self._delivery.ask(rcpts, self._provider, data=self._data))
@@ -221,7 +225,8 @@ class Transaction:
             if not isinstance(judgement.verdict, Accept):
                 answers.append(self._refuse(judgement, judgement.verdict))
             elif judgement.provider in self._limits:
-                answers.append(self._limit(judgement, self._limits[judgement.provider]))
+                limit = self._limits[judgement.provider]
+                answers.append(self._refuse_for_now(judgement, limit))
             else:
                 reply = said.rcpts[place]
                 place += 1
@@ -244,7 +249,7 @@ class Transaction:
         self._report(judgement, reply, verdict.reason, verdict.detail)
         return reply
 
-    def _limit(self, judgement: Judgement, limit: NotNow) -> Reply:
+    def _refuse_for_now(self, judgement: Judgement, limit: NotNow) -> Reply:
         reply = TABLE["LIMITED"].because(limit.text)
         self._report(judgement, reply, detail=limit.text)
         return reply

@@ -45,6 +45,7 @@ def failed(folder: Path) -> set[tuple[str, str]]:
     return {(check["check_id"], check["resource"]) for check in report["results"]["failed_checks"]}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_checkov_finds_nothing_but_what_is_known(tmp_path: Path) -> None:
     for build in BUILDS:

@@ -80,6 +80,7 @@ def test_every_metric_is_watched() -> None:
     assert unused == set()
 
 
+@pytest.mark.slow
 def test_dashboards_have_grafana_s_own_types(tmp_path: Path) -> None:
     npm = need.program("npm")
     for path in (HERE / "grafana").iterdir():

@@ -17,6 +17,7 @@ from tests.deploy.test_rules import ALERTS
 from tests.deploy.watched import BAD, GOOD, Watched, watched
 from tests.support.eventually import eventually
 
+pytestmark = pytest.mark.slow
 RATE_INTERVAL = "10s"  # ten scrapes
 DECIDING = {"and", "unless", "==", "!=", "<", "<=", ">", ">="}
 """Operators that leave nothing where there is nothing to be alarmed about."""

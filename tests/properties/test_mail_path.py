@@ -195,7 +195,7 @@ class Driver:
         ack = self.rig.acknowledged[int(found[1])]
         ack.claims += 1
         assert ack.claims == 1, "two clients were told of one message"
-        assert ack.recipients == self.accepted
+        assert ack.recipients == self.accepted, (ack.recipients, self.accepted)
         content = bytes(self.content)
         if content and not content.endswith(b"\r\n"):
             content += b"\r\n"  # the end of a message is the end of a line
@@ -556,6 +556,7 @@ class MailPath(RuleBasedStateMachine):
             if not driver.gone:
                 driver.client.transport.cut()
         rig.settle()
+        rig.answer_dns()
         rig.advance(1000.0)
         for peer in rig.peers:
             if not peer.closed:

@@ -1,5 +1,7 @@
 """Settings: their sources, and the messages about wrong ones."""
 
+import os
+import threading
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -398,3 +400,13 @@ def test_the_pages_example_is_valid(tmp_path: Path, written: Callable[[str], str
         "smtp.esp.example",
         "backup.esp.example",
     ]
+
+
+def test_the_settings_file_may_be_a_pipe(tmp_path: Path) -> None:
+    """As `PRESEND_CONFIG=<(sops --decrypt ...)` gives one."""
+    pipe = tmp_path / "settings"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("[pool]\nwait = 17.0\n",))
+    writer.start()
+    assert load(environ={"PRESEND_CONFIG": str(pipe)}).settings.pool.wait == 17.0
+    writer.join()

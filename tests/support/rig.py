@@ -33,6 +33,7 @@ from relay.smtp.write_buffer import WriteBuffer
 from validators.address import Address
 from validators.pipeline import Pipeline
 from validators.policy import Policy
+from validators.providers import OTHER
 from validators.verdict import CLEAR, Finding, Findings, Reason
 
 HIGH_WATER: Final = 65_536
@@ -454,6 +455,12 @@ class _ScriptedCheck:
         return found if any(found) else CLEAR
 
 
+def _provider(domain: str) -> str:
+    """Return the mailbox provider of the domains google.example and yahoo.example."""
+    name = domain.partition(".")[0]
+    return name if name in {"google", "yahoo"} else OTHER
+
+
 class _Kept:
     """A sink that keeps the events."""
 
@@ -508,7 +515,7 @@ class Rig:
         registry = Registry("rig")
         upstream_metrics = UpstreamMetrics(registry)
         limits = limits or groups.Limits()
-        pipeline = Pipeline([_ScriptedCheck(self)], Policy(), limit=None)
+        pipeline = Pipeline([_ScriptedCheck(self)], Policy(), provider=_provider, limit=None)
         self.pool = Pool(
             _Opener(self),
             pool or groups.Pool(),

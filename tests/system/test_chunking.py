@@ -33,15 +33,6 @@ def test_dots_are_content(ready: Client, upstream: Upstream) -> None:
     assert upstream.accepted[0].body.endswith(body)
 
 
-def test_dots_at_the_edges_of_chunks(ready: Client, upstream: Upstream) -> None:
-    for chunk in (HEAD + b"a\r\n", b".", b"\r\n", b".\r", b"\n.b\r\n"):
-        ready.send(bdat(chunk))
-        assert ready.reply().code == 250
-    ready.send(bdat(b"", last=True))
-    assert ready.reply().code == 250
-    assert upstream.accepted[0].body.endswith(HEAD + b"a\r\n.\r\n.\r\n.b\r\n")
-
-
 def test_pipelined_chunks_with_an_empty_last_one(client: Client, upstream: Upstream) -> None:
     group = "".join(f"{line}\r\n" for line in envelope()[:-1]).encode()
     client.send(group + bdat(HEAD) + bdat(b"one\r\n") + bdat(b"two\r\n") + bdat(b"", last=True))

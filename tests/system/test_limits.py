@@ -36,6 +36,7 @@ def impatient(_impatient: Presend, upstream: Upstream) -> Presend:
     return _impatient
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_many_files")
 def test_two_thousand_connections_at_once(start: Start, upstream: Upstream) -> None:
     presend = start(upstream)

@@ -87,13 +87,10 @@ def test_a_cr_at_the_end_of_one_bdat_chunk_and_lf_at_the_start_of_the_next(
     assert message.body.endswith(b"Subject: two\r\n\r\n")
 
 
-@pytest.mark.parametrize("end", [b"", b"\r\n", b"\r\n.", b"\r\n.\r"], ids=repr)
-def test_the_client_disappears_in_mid_message(
-    presend: Presend, upstream: Upstream, end: bytes
-) -> None:
+def test_the_client_disappears_in_mid_message(presend: Presend, upstream: Upstream) -> None:
     with Client.greeted(presend.smtp_port) as client:
         client.pipeline(*envelope())
-        client.send(b"Subject: x\r\n\r\nhalf a message" + end)
+        client.send(b"Subject: x\r\n\r\nhalf a message\r\n.\r")
     upstream.wait(lambda: any(it.ended and it.in_body for it in upstream.sessions))
     assert not upstream.received
 

@@ -66,16 +66,6 @@ def test_a_whole_session_in_one_write(presend: Presend, upstream: Upstream) -> N
     ]
 
 
-def test_a_command_in_pieces(client: Client, upstream: Upstream) -> None:
-    for octet in b"MAIL FROM:<news@app.example>\r\nRCPT TO:<ann@example.com>\r\nDATA\r\n":
-        client.send(bytes((octet,)))
-    assert [client.reply().code for _ in range(3)] == [250, 250, 354]
-    for octet in stuffed(b"Subject: slow\r\n\r\n..\r\n.\r\n"):
-        client.send(bytes((octet,)))
-    assert client.reply().code == 250
-    assert upstream.accepted[0].body.endswith(b"Subject: slow\r\n\r\n..\r\n.\r\n")
-
-
 def test_an_upstream_that_says_354_without_recipients(client: Client, upstream: Upstream) -> None:
     # RFC 2920 3.1: a client that got 354 although every RCPT failed must send a lone dot.
     upstream.settings.eager = True

@@ -135,6 +135,7 @@ def split(body: bytes) -> tuple[bytes, bytes]:
     return body[start + 9 : body.index(b"\r\n", start)], body[start:]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_what_was_answered_250_is_there(tmp_path: Path) -> None:
     seed = int(os.environ.get("PRESEND_TEST_SEED") or random.randrange(2**32))  # noqa: S311

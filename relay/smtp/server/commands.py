@@ -40,12 +40,14 @@ class BadCommand(Exception):  # noqa: N818 - it carries the reply, it is not a f
 class Input:
     """What the client sent and nobody has read yet; its owner bounds it by pausing the socket."""
 
-    __slots__ = ("_octets", "_position", "_skipping", "left")
+    __slots__ = ("_octets", "_position", "_skipping", "left", "longest")
 
     def __init__(self) -> None:
         """Start empty."""
         self.left = 0
         """Number of unread octets."""
+        self.longest = 0
+        """Limit in octets of a line that is no command; 0 for commands, whose verb says it."""
         self._octets = b""
         self._position = 0
         self._skipping = False
@@ -69,11 +71,10 @@ class Input:
         self._octets = b""
         self._position = self.left = 0
 
-    def line(self, longest: int = 0) -> bytes | None:
+    def line(self) -> bytes | None:
         """Return the next line without its CRLF, or None if it is not complete yet.
 
-        `longest` is the limit in octets for a line that is no command (AUTH, RFC 4954 4). Raises
-        BadCommand for a line that is too long or does not end in CR LF (RFC 5321 2.3.8); the
+        Raises BadCommand for a line that is too long or does not end in CR LF (RFC 5321 2.3.8); the
         reading position is then behind that line.
         """
         start = self._position
@@ -90,7 +91,7 @@ class Input:
         if self._skipping:
             self._skipping = False
             raise BadCommand(TABLE["LINE_TOO_LONG"])
-        if length > SHORTEST and length > (longest or limit(line)):
+        if length > SHORTEST and length > (self.longest or limit(line)):
             raise BadCommand(TABLE["LINE_TOO_LONG"])
         if length == 1 or line.find(b"\r") != length - 2 or _NUL in line:
             raise BadCommand(TABLE["BAD_LINE_END"])

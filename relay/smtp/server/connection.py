@@ -132,7 +132,7 @@ class Connection(asyncio.Protocol):
     def _read_line(self, session: Session) -> bool:
         """Hand one line to the session; return false if none is complete."""
         try:
-            line = self.input.line(session.longest_line)
+            line = self.input.line()
             if line is None:
                 return False
             session.line(line)

@@ -38,6 +38,10 @@ class Session:
         self._server = server
         self._connection = connection
         self._state = State.NEW
+        self.waiting = False
+        """The client has to wait: it is not its turn to send."""
+        self.receiving = False
+        """The octets to come are content."""
         self._client = Client(server, connection)
         self._tx: Transaction | None = None
         self._utf8 = False
@@ -49,29 +53,15 @@ class Session:
     # Called by the connection
 
     @property
-    def waiting(self) -> bool:
-        """Whether the client has to wait: it is not its turn to send."""
-        return self._state in WAITING
-
-    @property
-    def receiving(self) -> bool:
-        """Whether the octets to come are content."""
-        return self._state in RECEIVING
-
-    @property
     def in_transaction(self) -> bool:
         """Whether something would be cut short if the session ended now."""
-        return self._tx is not None or self._state in WAITING
-
-    @property
-    def longest_line(self) -> int:
-        """Limit in octets of the next line; 0 if it is a command, whose verb says the limit."""
-        return commands.LONGEST if self._state is State.AUTH else 0
+        return self._tx is not None or self.waiting
 
     def close(self) -> None:
         """End everything: the client is gone, or about to be."""
         self._drop_transaction()
         self._state = State.CLOSED
+        self.waiting = self.receiving = False
 
     def secured(self) -> None:
         """Start again under TLS: nothing said in clear counts any more (RFC 3207 4.2)."""
@@ -86,7 +76,7 @@ class Session:
     def replied(self, upstream_replies: list[UpstreamReply], fault: str | None) -> None:
         """Take the upstream's replies to the commands or to the content of the transaction."""
         self._take(self._transaction.replied(upstream_replies, fault))
-        if self._state in RECEIVING:
+        if self.receiving:
             self._connection.resume_content()  # the upstream has replied too early, and is dropped
 
     def upstream_paused(self) -> None:
@@ -144,7 +134,9 @@ class Session:
         self._connection.say(reply.wire)
 
     def _move(self, event: Event) -> None:
-        self._state = NEXT[self._state, event]
+        self._state = state = NEXT[self._state, event]
+        self.waiting = state in WAITING
+        self.receiving = state in RECEIVING
 
     def _ehlo(self, rest: bytes) -> None:
         self._greet(rest, esmtp=True)
@@ -363,6 +355,7 @@ class Session:
     def _auth(self, rest: bytes) -> None:
         said = self._client.begin_auth(rest)
         self._move(Event.AUTH)
+        self._connection.input.longest = commands.LONGEST  # RFC 4954 4
         self._continue_auth(said)
 
     def _continue_auth(self, said: bytes | Reply) -> None:
@@ -370,6 +363,7 @@ class Session:
         if isinstance(said, bytes):
             self._connection.say(said)
             return
+        self._connection.input.longest = 0
         self._move(Event.AUTH_ENDED)
         self._say(said)
         if not self._client.authenticated:

@@ -218,16 +218,16 @@ class Connection(asyncio.Protocol):
         A surplus reply would be taken for the reply to the next command, and so on for every
         command after it.
         """
-        expected = self._expected
-        if number == expected and not self._buffer and self.awaiting:
+        sent = self._expected - len(self._unsent)
+        if not self.awaiting or number > sent or (number == self._expected and self._buffer):
+            self._fail("unasked reply")
+        elif number == self._expected:
             self._timeout = self._deadline = None
             self.took = self._clock() - self._sent
             self._hand_over(None)
-        elif number >= expected or not self.awaiting:
-            self._fail("unasked reply")
         elif len(self._buffer) > _LONGEST_REPLY:
             self._fail("reply too long")
-        elif self._unsent and number == expected - len(self._unsent):
+        elif number == sent:
             self._deadline = self._clock() + (self._timeout or 0.0)
             self._write_buffer.write(self._transport, self._unsent.pop())
 
