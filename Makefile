@@ -13,7 +13,7 @@ help: ## list the targets
 run: $(SYNCED) ## start a development relay: SMTP on 127.0.0.1:2525, mail is written to a Maildir
 	@exec $(BIN)/presend serve --dev
 
-test: $(SYNCED) ## run the tests but the slow ones; ALL=1 runs all; as root on Debian, installs their programs
+test: $(SYNCED) ## run the fast tests, or all with ALL=1; as root on Debian, install the programs they need
 	@.ci/programs
 	$(BIN)/python $(strip $(if $(COVERAGE),-m coverage run) $(PYTEST))
 

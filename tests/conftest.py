@@ -71,7 +71,7 @@ if IN_CI:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many slow tests were left out."""
+    """Print how many slow tests were left out."""
     left_out = [
         item for item in terminalreporter.stats.get("deselected", ()) if "slow" in item.keywords
     ]

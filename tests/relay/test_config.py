@@ -403,7 +403,7 @@ def test_the_pages_example_is_valid(tmp_path: Path, written: Callable[[str], str
 
 
 def test_the_settings_file_may_be_a_pipe(tmp_path: Path) -> None:
-    """As `PRESEND_CONFIG=<(sops --decrypt ...)` gives one."""
+    """The settings file is a pipe, as with `PRESEND_CONFIG=<(sops --decrypt ...)`."""
     pipe = tmp_path / "settings"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_text, args=("[pool]\nwait = 17.0\n",))
