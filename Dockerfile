@@ -1,11 +1,12 @@
 # presend's image: `docker build -t presend .`
 #
-# The first stage installs what uv.lock names into /opt/presend, and presend with its mail path
-# compiled (docs/decisions/compiled.md); the second takes over that directory and nothing else: no
-# compiler, no uv, no pip, no shell script between PID 1 and presend.
-# It runs as a user without privileges, on a read-only root; /var/lib/presend is all it writes to.
+# The first stage installs presend, with its mail path compiled (docs/decisions/compiled.md), and
+# the dependencies locked in uv.lock into /opt/presend. The second stage copies only that directory, so
+# the image contains no compiler, no uv and no pip, and presend itself is PID 1.
+# The container runs as an unprivileged user and writes only to /var/lib/presend, so the root file
+# system may be read-only.
 #
-# There is no HEALTHCHECK: Kubernetes ignores it, and its probes ask :9100/livez and /readyz.
+# There is no HEALTHCHECK, since Kubernetes ignores it and probes :9100/livez and :9100/readyz.
 
 ARG PYTHON=3.13
 

@@ -1,4 +1,4 @@
-# Every target does its own set-up: Python 3.11 or newer and make are all a machine needs.
+# Every target sets up its own environment. The machine needs only make and Python 3.11 or newer.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types contracts dependencies check image bench format clean
@@ -7,42 +7,42 @@ BIN := .venv/bin
 SYNCED := .venv/.synced
 PYTEST := -m pytest $(if $(ALL),,-m "not slow") $(ARGS)
 
-help: ## say what can be made
+help: ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
-run: $(SYNCED) ## start a relay to try: SMTP on 127.0.0.1:2525, mail kept in a Maildir
+run: $(SYNCED) ## start a development relay: SMTP on 127.0.0.1:2525, mail is written to a Maildir
 	@exec $(BIN)/presend serve --dev
 
-test: $(SYNCED) ## run the tests but the slow ones; ALL=1 runs all; as root on Debian, installs their programs
+test: $(SYNCED) ## run the fast tests, or all with ALL=1; as root on Debian, install the programs they need
 	@.ci/programs
 	$(BIN)/python $(strip $(if $(COVERAGE),-m coverage run) $(PYTEST))
 
-lint: $(SYNCED) ## ruff: rules and format
+lint: $(SYNCED) ## check lint rules and formatting with ruff
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-types: $(SYNCED) ## mypy --strict
+types: $(SYNCED) ## check types with mypy --strict
 	$(BIN)/mypy relay validators tests
 
-contracts: $(SYNCED) ## who may import whom
+contracts: $(SYNCED) ## check the import rules with import-linter
 	$(BIN)/lint-imports
 
-dependencies: $(SYNCED) ## what is imported is declared, and the other way round
+dependencies: $(SYNCED) ## check that declared and imported dependencies match, with deptry
 	$(BIN)/deptry .
 
-check: lint types contracts dependencies test ## all of the above
+check: lint types contracts dependencies test ## run all checks and the tests
 
-image: $(SYNCED) ## build the image and run it in a pod: root, podman, runc, debootstrap
+image: $(SYNCED) ## build the image and run it in a pod: needs root, podman, runc, debootstrap
 	$(BIN)/python -m pytest tests/deploy/image_check.py
 
-bench: $(SYNCED) ## measure speed and memory beside other relays: ten minutes, root on Debian
+bench: $(SYNCED) ## compare speed and memory with other relays: ten minutes, root on Debian
 	$(BIN)/python -m tests.bench $(ARGS)
 
-format: $(SYNCED) ## put the code in shape
+format: $(SYNCED) ## fix and format the code with ruff
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-clean: ## remove the environment and what the tools left
+clean: ## remove the environment, caches and build output
 	rm -rf .venv .coverage .coverage.* .*_cache .hypothesis dist
 
 $(SYNCED): pyproject.toml uv.lock .ci/setup

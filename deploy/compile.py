@@ -1,8 +1,9 @@
-"""Build hook: compiles the mail path with mypyc, for the image and for the benchmark.
+"""Build hook for hatchling: compiles the mail path with mypyc, for the image and for the benchmark.
 
-Hatchling runs it where HATCH_BUILD_HOOKS_ENABLE is set, which takes a C compiler and the headers of
-Python; without, the wheel is plain Python. docs/decisions/compiled.md says why. Nothing is written
-beside the sources, so a working tree never holds a compiled module that hides a later change.
+The hook runs only if HATCH_BUILD_HOOKS_ENABLE is set; otherwise the wheel contains plain Python.
+It needs a C compiler and Python's header files. docs/decisions/compiled.md gives the reasons.
+Compiled modules are written to a temporary directory and never beside the sources, where they would
+hide later changes of a source file.
 """
 
 import shutil
@@ -16,10 +17,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class Compile(BuildHookInterface):  # type: ignore[type-arg] # generic in name only
-    """Adds a compiled module beside each one of the packages that pyproject.toml names."""
+    """Adds compiled modules to the wheel, for the packages that pyproject.toml lists."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile into a directory that lasts until the wheel is written."""
+        """Compile into a temporary directory, which `finalize` removes."""
         if version == "editable":
             return
         self._place = TemporaryDirectory()
@@ -38,7 +39,7 @@ class Compile(BuildHookInterface):  # type: ignore[type-arg] # generic in name o
         build_data["infer_tag"] = True
 
     def _modules(self, place: Path) -> list[str]:
-        """Return the modules of the packages to compile, less the exceptions."""
+        """Return the paths of the modules to compile, relative to `place`, without exceptions."""
         found = list(self.config["modules"])
         for package in self.config["packages"]:
             paths = place.joinpath(package).rglob("*.py")
@@ -51,6 +52,6 @@ class Compile(BuildHookInterface):  # type: ignore[type-arg] # generic in name o
         )
 
     def finalize(self, version: str, *_: object) -> None:
-        """Clean up."""
+        """Remove the temporary directory."""
         if version != "editable":
             self._place.cleanup()

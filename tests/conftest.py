@@ -1,4 +1,4 @@
-"""What holds for every test: nothing blocks the event loop, and CI skips nothing."""
+"""Rules for every test: no blocking call in the event loop, and no skipped test in CI."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 class _Everything(tuple[str, ...]):
-    """The functions of a module, all of them."""
+    """A set of function names that contains every name."""
 
     __slots__ = ()
 
@@ -48,7 +48,7 @@ def _nothing_blocks_the_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _refuse_skip(report: Report) -> Report:
-    """Turn a skip into a failure: what CI does not run is not known to work. An xfail stays one."""
+    """Turn a skip into a failure, since CI has to run every test. An xfail is left as it is."""
     if report.outcome == "skipped" and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
         if need.OPTIONAL_SKIP not in reason:
@@ -61,17 +61,17 @@ if IN_CI:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Refuse a skip in a test or a fixture."""
+        """Turn a skip in a test or a fixture into a failure."""
         return _refuse_skip((yield))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-        """Refuse a skip of a whole module."""
+        """Turn the skip of a whole module into a failure."""
         return _refuse_skip((yield))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many slow tests were left out."""
+    """Print how many slow tests were left out."""
     left_out = [
         item for item in terminalreporter.stats.get("deselected", ()) if "slow" in item.keywords
     ]

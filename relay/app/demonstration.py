@@ -1,4 +1,4 @@
-"""The demonstration zone of `presend serve --dev`: one domain for each kind of mail route."""
+"""The built-in DNS zone of `presend serve --dev`: one domain for each kind of mail route."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ZONE: Final[Mapping[str, MailRoute]] = {
     "unroutable.example.com": Unroutable("mx.unroutable.example.com is 127.0.0.1"),
     "timeout.example.com": Unknown("no answer"),
 }
-"""Domains under example.com (RFC 2606), each with the mail route that DNS would give."""
+"""Domains under example.com (RFC 2606), each with the mail route that its records would give."""
 
 
 def introduction(smtp: str, http: str, maildir: str) -> str:
-    """Return the lines that introduce a developer to the running relay."""
+    """Return the text printed at the start: endpoints, Maildir and built-in domains."""
     width = max(map(len, ZONE))
     domains = "\n".join(f"    {name:{width}}  {_says(route)}" for name, route in ZONE.items())
     return (
@@ -37,7 +37,7 @@ def introduction(smtp: str, http: str, maildir: str) -> str:
     )
 
 
-def _says(route: MailRoute) -> str:  # noqa: PLR0911 - one for each kind of route
+def _says(route: MailRoute) -> str:  # noqa: PLR0911 - one return per kind of route
     match route:
         case Hosts(implicit=True):
             return "accepted: no MX, but an address"

@@ -1,7 +1,7 @@
-"""The error that every command of the composition root may raise at its start."""
+"""The error that a long-running command raises if it cannot start."""
 
 from __future__ import annotations
 
 
 class StartError(Exception):
-    """The process cannot start. The message is for the operator."""
+    """The process cannot start. The message is shown to the operator, without a traceback."""

@@ -1,4 +1,4 @@
-"""Both sides of the mail path, built from settings: the upstream's pools and the SMTP server."""
+"""Builds both sides of the mail path from the settings: the upstream pools and the SMTP server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def pools(
     clock: Callable[[], float],
     write_buffer: WriteBuffer,
 ) -> Failover:
-    """Return a pool for each upstream, in order; connections are opened when they are needed."""
+    """Return the pools of all upstreams, in failover order; no connection is opened yet."""
     context = _upstream_context(settings)
     found = []
     for upstream in upstreams:
@@ -59,7 +59,11 @@ def server(
     write_buffer: WriteBuffer,
     spawn: Spawn,
 ) -> Server:
-    """Return the SMTP server; it listens on nothing yet. Raises StartError."""
+    """Return the SMTP server, which does not listen yet.
+
+    Raises:
+        StartError: the certificate or the key of the listener cannot be loaded.
+    """
     auth = settings.auth
     credentials = None
     if auth.username is not None and auth.password is not None:

@@ -1,4 +1,4 @@
-"""Ownership of tasks: every task that is spawned here ends with the application."""
+"""A task group for background work that ends with the application."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _logger = logging.getLogger(__name__)
 
 
 class Tasks:
-    """A group of tasks in which the failure of one does not cancel the others."""
+    """A task group in which the failure of one task is logged and does not cancel the others."""
 
     __slots__ = ("_group", "_tasks")
 
     def __init__(self) -> None:
-        """Begin without tasks."""
+        """Create an empty group."""
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -34,7 +34,7 @@ class Tasks:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Cancel the tasks that still run and wait for them; the body's exception propagates."""
+        """Cancel the running tasks and wait for them; an exception of the body propagates."""
         for task in self._tasks:
             task.cancel()
         cancelled = isinstance(error, asyncio.CancelledError)
@@ -43,14 +43,14 @@ class Tasks:
         )
 
     def spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Run `work` until it or the application ends; an exception is logged."""
+        """Run `work` until it ends or the group is left; log any exception it raises."""
         task = self._group.create_task(_guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
     def every(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action` every `seconds`; an exception is logged and the calls go on."""
+        """Call `action` every `seconds`; log any exception it raises and continue."""
         self.spawn(_repeat(seconds, action))
 
 

@@ -1,4 +1,4 @@
-"""The embedded upstream of `presend serve --dev`: aiosmtpd, writing what it gets into a Maildir."""
+"""The embedded upstream of `presend serve --dev`: an aiosmtpd server that writes to a Maildir."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class Sink:
-    """Listens on loopback, on a port the system picks; for a developer's machine only."""
+    """An SMTP server on 127.0.0.1 without limits or authentication, for development only."""
 
     def __init__(self, maildir: Path) -> None:
-        """`maildir` is made where it does not exist."""
+        """Take the directory of the Maildir, which is created if it does not exist."""
         self._maildir = maildir
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
-        """Listen; return the port."""
+        """Listen on a free port and return it."""
         loop = asyncio.get_running_loop()
         mailbox = Mailbox(self._maildir)
 
@@ -39,6 +39,6 @@ class Sink:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening; connections that are open are not closed."""
         if self._server is not None:
             self._server.close()

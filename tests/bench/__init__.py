@@ -1,1 +1,1 @@
-"""The benchmark: presend beside its peers, on loopback, in one run (`python -m tests.bench`)."""
+"""The benchmark: presend and other relays on loopback, in one run (`python -m tests.bench`)."""

@@ -13,14 +13,14 @@ from tests.bench.figures import Figure
 from tests.bench.loads import LOADS, Load, Rates, measure, near
 from tests.bench.rig import Rig
 
-MINUTES = 9.0  # of ten: the last measurement may begin just before
+MINUTES = 9.0  # less than the ten allowed: a measurement may begin just before the end
 ROUNDS = 7
 RESERVE = {"memory": 20, "list": 60, "pool": 10, "scaling": 60, "latency": 50, "suppression": 60}
 """Seconds the measurements after the loads may need; the loads share what is left."""
 
 
 def arguments() -> argparse.Namespace:
-    """Read the command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     names = [load.name for load in LOADS] + list(RESERVE)
     parser.add_argument("--quick", action="store_true", help="few and short rounds: does it run?")
@@ -39,7 +39,7 @@ class Run:
     """One run of the benchmark."""
 
     def __init__(self, rig: Rig, given: argparse.Namespace) -> None:
-        """`given` is what the command line said."""
+        """`given` are the parsed command line arguments."""
         self.rig = rig
         self.given = given
         self.measured: dict[str, Rates] = {}
@@ -47,9 +47,9 @@ class Run:
         self.until = time.monotonic() + given.minutes * 60
 
     def go(self) -> None:
-        """Measure everything asked for, while there is time."""
+        """Run the selected measurements until the time limit."""
         started = time.monotonic()
-        _ = self.rig.tree  # compiled now, if need be: the time for it comes on top
+        _ = self.rig.tree  # compiles presend if necessary, before the time limit begins
         self.until += time.monotonic() - started
         chosen = [load for load in LOADS if load.name in self.given.only]
         for position, load in enumerate(chosen):
@@ -81,7 +81,7 @@ class Run:
             self.figures += probes.round_trips(self.rig, quick=self.given.quick)
 
     def half_load(self) -> float:
-        """Return half of what the slower of the two relays managed under `keep`."""
+        """Return half the rate of the slower of the two relays under the load `keep`."""
         relays = ("presend", "Postfix proxy")
         rates = self.measured.get("keep")
         if rates is None:
@@ -91,7 +91,7 @@ class Run:
 
 
 def main(given: argparse.Namespace) -> None:
-    """Run, report, and leave nothing running."""
+    """Run the benchmark, write the report and end all servers."""
     given.out.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="presend-bench-")))

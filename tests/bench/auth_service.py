@@ -1,4 +1,4 @@
-"""An authentication service for Postfix, so that a benchmark needs no Dovecot.
+"""An authentication service for Postfix, so that the benchmark does not need Dovecot.
 
 Speaks the part of the Dovecot authentication protocol (version 1.1) that Postfix uses for AUTH
 PLAIN with an initial response, and knows one user. `python -m tests.bench.auth_service` prints
@@ -16,7 +16,7 @@ HELLO = "VERSION\t1\t1\nMECH\tPLAIN\tplaintext\nSPID\t1\nCUID\t1\nCOOKIE\t{:032x
 
 
 def answer(line: str) -> str:
-    """Return the reply to one line of the client, or an empty string where none is due."""
+    """Return the reply to one line of the client, or an empty string if the line needs none."""
     command, _, rest = line.partition("\t")
     if command != "AUTH":
         return ""
@@ -29,7 +29,7 @@ def answer(line: str) -> str:
 
 
 async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Serve one Postfix process until it goes away."""
+    """Serve one Postfix process until it disconnects."""
     writer.write(HELLO.format(1).encode())
     async for line in reader:
         writer.write(answer(line.decode().rstrip("\n")).encode())

@@ -22,7 +22,7 @@ rect.presend { fill: #0969da }
 
 
 def panel(rates: Rates, name: str, top: int) -> tuple[list[str], int]:
-    """Draw one load from `top` down; returns the elements and where it ends."""
+    """Draw one load below y = `top`; return the elements and the y of the end."""
     medians = {path: rates.median(path) for path in rates.rounds}
     most = max(medians.values())
     title = escape(f"{name}: {rates.title} ({rates.unit})")
@@ -42,7 +42,7 @@ def panel(rates: Rates, name: str, top: int) -> tuple[list[str], int]:
 
 
 def svg(measured: Mapping[str, Rates]) -> str:
-    """Return the chart: a panel for each load, each with a scale of its own."""
+    """Return the chart: one panel for each load, each with its own scale."""
     elements: list[str] = []
     y = 0
     for name, rates in measured.items():

@@ -1,4 +1,4 @@
-"""Clients for what smtp-source cannot do: STARTTLS with AUTH, pipelining, pacing, idling."""
+"""SMTP clients for loads that smtp-source lacks: STARTTLS, AUTH, pipelining, fixed rate, idle."""
 
 import asyncio
 import contextlib
@@ -13,12 +13,12 @@ from typing import cast
 
 from tests.bench.servers import SENDER, domain
 
-LIMIT = 60.0  # seconds a reply may take
+LIMIT = 60.0  # seconds to wait for a reply
 BODY_LINE = b"The quick brown fox jumps over the lazy dog, once more and then again.\r\n"
 
 
 def body(octets: int = 4096) -> bytes:
-    """Return a message of about this size, with headers."""
+    """Return a message of about `size` octets, with a header."""
     head = b"From: <%b>\r\nSubject: news\r\nMIME-Version: 1.0\r\n\r\n" % SENDER.encode()
     return head + BODY_LINE * max(1, (octets - len(head)) // len(BODY_LINE))
 
@@ -28,7 +28,7 @@ CONTENT = body() + b".\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """What a client needs for STARTTLS and AUTH."""
+    """The TLS context and credentials that a client needs for STARTTLS and AUTH."""
 
     ca: Path
     user: str
@@ -36,7 +36,7 @@ class Secured:
 
 
 def with_smtplib(port: int, messages: int, secured: Secured | None) -> float:
-    """Send messages as Python programs do, a connection for each; returns seconds."""
+    """Send messages with smtplib, one connection per message; return the seconds taken."""
     content = body()
     started = time.perf_counter()
     for number in range(messages):
@@ -49,10 +49,10 @@ def with_smtplib(port: int, messages: int, secured: Secured | None) -> float:
 
 
 class Lines:
-    """One SMTP connection, spoken raw."""
+    """One SMTP connection on a blocking socket, without an SMTP library."""
 
     def __init__(self, port: int) -> None:
-        """Connect, read the banner and say EHLO."""
+        """Connect, read the banner and send EHLO."""
         self.socket = socket.create_connection(("127.0.0.1", port), LIMIT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.input = self.socket.makefile("rb")
@@ -61,7 +61,7 @@ class Lines:
         self.replies("250")
 
     def replies(self, *codes: str) -> None:
-        """Read one reply for each code and compare."""
+        """Read one reply for each expected code and compare its code."""
         for code in codes:
             while (line := self.input.readline().decode(errors="replace"))[3:4] == "-":
                 pass
@@ -70,13 +70,13 @@ class Lines:
                 raise smtplib.SMTPException(message)
 
     def close(self) -> None:
-        """Leave without a word, as an application that ends does."""
+        """Close without QUIT, as an application that exits does."""
         self.input.close()
         self.socket.close()
 
 
 def pipelined(port: int, messages: int, recipients: int = 20) -> float:
-    """Send MAIL, all RCPTs and DATA in one write, then the message; returns seconds."""
+    """Send MAIL, all RCPTs and DATA in one write, then the message; return the seconds taken."""
     names = "".join(f"RCPT TO:<customer@{domain(each)}>\r\n" for each in range(recipients))
     envelope = f"MAIL FROM:<{SENDER}>\r\n{names}DATA\r\n".encode()
     codes = ["250"] * (1 + recipients) + ["354"]
@@ -94,7 +94,7 @@ def pipelined(port: int, messages: int, recipients: int = 20) -> float:
 
 @contextlib.contextmanager
 def idling(port: int, sessions: int) -> Iterator[None]:
-    """Hold sessions that said EHLO and nothing more."""
+    """Keep idle sessions open, each after its EHLO."""
     with contextlib.ExitStack() as held:
         for _ in range(sessions):
             held.callback(Lines(port).close)
@@ -102,10 +102,10 @@ def idling(port: int, sessions: int) -> Iterator[None]:
 
 
 class Paced(asyncio.Protocol):
-    """One kept connection of a paced load: the next message starts when it is due, or at once."""
+    """One connection of a fixed-rate load: each message starts when due, or at once if late."""
 
     def __init__(self, due: Iterator[tuple[float, str]], delays: list[float]) -> None:
-        """`due` gives the moment and the recipient of each message to all connections."""
+        """`due` yields the due time and recipient of each message; all connections share it."""
         self.due = due
         self.delays = delays
         self.moment = 0.0
@@ -116,16 +116,16 @@ class Paced(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport; the server speaks first."""
+        """Keep the transport; the server sends the first reply."""
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail unless everything was sent."""
+        """Report an error unless all messages were sent."""
         if not self.done.done():
             self.done.set_exception(exc or ConnectionError("the server hung up"))
 
     def data_received(self, data: bytes) -> None:
-        """Take a reply and go on with the next step."""
+        """Read a reply and send the next command."""
         if not data.startswith(self.expected):
             self.done.set_exception(smtplib.SMTPException(f"{self.expected!r}: {data!r}"))
         elif self.expected == b"220":
@@ -139,7 +139,7 @@ class Paced(asyncio.Protocol):
             self.next()
 
     def next(self) -> None:
-        """Wait for the next message's moment, or end."""
+        """Wait until the next message is due, or close if there is none."""
         following = next(self.due, None)
         if following is None:
             self.done.set_result(None)
@@ -151,16 +151,17 @@ class Paced(asyncio.Protocol):
         self.loop.call_later(wait, self.speak, mail, b"250")
 
     def speak(self, octets: bytes, expected: bytes) -> None:
-        """Send a step and say what its reply must begin with."""
+        """Send octets, and remember how the reply to them must begin."""
         self.expected = expected
         if self.transport:
             self.transport.write(octets)
 
 
 async def paced(port: int, rate: float, seconds: float, sessions: int = 16) -> list[float]:
-    """Send at a steady rate over kept connections; returns seconds from due to done, sorted.
+    """Send at a fixed rate over kept connections; return the sorted latencies in seconds.
 
-    A message's time counts from when it was due, so a relay that falls behind cannot hide it.
+    Latency counts from the time a message was due and not from the time it was sent, so it includes
+    the delay of a relay that cannot keep up.
     """
     delays: list[float] = []
     start = time.perf_counter() + 0.2

@@ -1,12 +1,12 @@
-"""A TCP proxy that puts the upstream far away: `python -m tests.bench.delay HOST:PORT MS`.
+"""A TCP proxy that adds latency before the upstream: `python -m tests.bench.delay HOST:PORT MS`.
 
 Each direction is delayed by MS milliseconds, in order and with no limit on bandwidth. Opening a
 connection costs what TCP's three-way handshake costs over that distance, because the upstream is
-connected to one and a half round trips after the client. Prints two ports: where it listens, and
-where it answers any connection with its counts as JSON.
+connected to one and a half round trips after the client. Prints two port numbers: the proxy's own,
+and one on which it answers every connection with its counts as JSON.
 
-A round trip is counted whenever the client speaks after it heard from the upstream: data that
-could not have been sent without waiting.
+A round trip is counted whenever the client sends data after data from the upstream reached it,
+since the client then waited for a reply.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ import uvloop
 
 
 class Counts:
-    """What passed the proxy so far."""
+    """Connections, and round trips seen by the proxy so far."""
 
     def __init__(self) -> None:
-        """Start at zero."""
+        """Initialise all counts with zero."""
         self.connections = 0
         self.open = 0
         self.most_open = 0
@@ -36,10 +36,10 @@ class Counts:
 
 
 class End(asyncio.Protocol):
-    """One end of a proxied connection; what it hears leaves at the other end, later."""
+    """One end of a proxied connection: data received here is sent later on the other end."""
 
     def __init__(self, delay: float, counts: Counts, target: tuple[str, int] | None) -> None:
-        """`target` is where to connect to; None for the end that was connected by us."""
+        """`target` is the address to connect to; None for the end that the proxy itself opened."""
         self.delay = delay
         self.counts = counts
         self.target = target
@@ -52,14 +52,14 @@ class End(asyncio.Protocol):
         self.connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Connect to the upstream when the handshake would have reached it."""
+        """Connect to the upstream at the time a delayed handshake would have reached it."""
         self.transport = cast("asyncio.Transport", transport)
         if self.target:
             self.counts.opened()
             self.connecting = self.loop.create_task(self.connect(self.target))
 
     async def connect(self, target: tuple[str, int]) -> None:
-        """Open the other half after 1.5 round trips."""
+        """Open the connection to the upstream after 1.5 round trips."""
         await asyncio.sleep(3 * self.delay)
         other = End(self.delay, self.counts, None)
         other.other = self
@@ -73,32 +73,32 @@ class End(asyncio.Protocol):
         self.deliver()
 
     def data_received(self, data: bytes) -> None:
-        """Keep the data until its time has come."""
+        """Queue the data until its delay has passed."""
         if self.target and self.heard:
             self.heard = False
             self.counts.round_trips += 1
         self.keep(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Close the other end, as late as data would arrive there."""
+        """Close the other end after the same delay as for data."""
         del exc
         if self.target:
             self.counts.open -= 1
         self.keep(None)
 
     def keep(self, data: bytes | None) -> None:
-        """Queue data, or None for the end of the stream."""
+        """Queue data, or None for the end of the stream, with the time to send it."""
         self.waiting.append((self.loop.time() + self.delay, data))
         if self.timer is None and self.other:
             self.timer = self.loop.call_at(self.waiting[0][0], self.deliver)
 
     def deliver(self) -> None:
-        """Write what is due at the other end and set the timer for the rest."""
+        """Write the data that is due on the other end, and set a timer for the rest."""
         self.timer = None
         other = self.other
         if other is None or other.transport is None:
             return
-        now = self.loop.time() + 0.0005  # the timer's own grain
+        now = self.loop.time() + 0.0005  # the resolution of the timer
         while self.waiting and self.waiting[0][0] <= now:
             data = self.waiting.popleft()[1]
             if data is None:
@@ -111,7 +111,7 @@ class End(asyncio.Protocol):
 
 
 async def serve(target: tuple[str, int], delay: float) -> None:
-    """Proxy until the process is ended."""
+    """Run the proxy until the process is terminated."""
     counts = Counts()
     loop = asyncio.get_running_loop()
 

@@ -1,4 +1,4 @@
-"""What the report is made of: single figures, and what issue by issue was asked of them."""
+"""The figures of the report, and the targets that issues set for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Unit(StrEnum):
-    """How a figure is written."""
+    """The unit of a figure, which decides how it is written."""
 
     TIMES = "\u00d7"
     RATE = "/s"
@@ -19,7 +19,7 @@ class Unit(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number: of which load, what it says, how much."""
+    """One measured number: its load, its meaning, its value and its unit."""
 
     load: str
     name: str
@@ -31,14 +31,14 @@ class Figure:
 
 
 def written(value: float, unit: Unit) -> str:
-    """Return a number as a reader wants it: three digits that matter, thousands apart."""
+    """Return a number with three significant digits and thousands separators."""
     digits = 0 if value >= 100 or value == int(value) else 1 if value >= 10 else 2
     return f"{value:,.{digits}f} {unit}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A bound on a figure."""
+    """An upper or lower bound that a figure has to meet."""
 
     load: str
     name: str
@@ -47,14 +47,14 @@ class Target:
     at_most: bool = False
 
     def meets(self, figure: Figure, bound: float | None) -> bool | None:
-        """Tell whether a figure keeps a bound; None if there is no such bound."""
+        """Return whether a figure meets a bound, or None if there is no such bound."""
         if bound is None:
             return None
         return figure.value <= bound if self.at_most else figure.value >= bound
 
 
 def times(path: str) -> str:
-    """Name the figure that tells presend's rate in multiples of another path's."""
+    """Return the name of the figure: presend's rate as a multiple of another path's."""
     return f"{Unit.TIMES} {path}"
 
 

@@ -11,16 +11,16 @@ from tests.bench.processes import await_port, free_port, running
 
 PACKAGE = "Haraka"
 INSTALL_LIMIT = 180.0  # seconds
-REFUSING = "mail_from.is_resolvable"  # the one generated plugin that asks the public DNS
+REFUSING = "mail_from.is_resolvable"  # the only generated plugin that queries the public DNS
 
 
 def missing() -> str | None:
-    """Say why Haraka cannot be run here, or return None."""
+    """Return the reason why Haraka cannot run here, or None."""
     return None if shutil.which("npm") else "Haraka needs Node.js and npm"
 
 
 def installed(cache: Path) -> Path:
-    """Install Haraka from the npm registry once; returns the program."""
+    """Install Haraka from the npm registry once; return the path of the program."""
     program = cache / "node_modules" / ".bin" / "haraka"
     if not program.exists():
         cache.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def installed(cache: Path) -> Path:
 
 @contextlib.contextmanager
 def started(cache: Path, base: Path, target: int, domains: str) -> Iterator[tuple[int, int]]:
-    """Run Haraka in front of port `target`; yields its port and process id."""
+    """Run Haraka with port `target` as upstream; yield its port and process id."""
     program = installed(cache)
     subprocess.run([program, "-i", base], check=True, capture_output=True, timeout=60)
     port = free_port()

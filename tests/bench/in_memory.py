@@ -1,11 +1,12 @@
-"""The whole relay without sockets: what its own work costs a message and a recipient.
+"""The cost of the relay itself, per message and per recipient, measured without sockets.
 
 `python -m tests.bench.in_memory` builds the relay as `presend serve` does (all checks, metrics,
-event log, a store on disk), gives it transports that are lists, and prints as JSON:
+event log, a store on disk) with in-memory transports, and prints as JSON:
 
-* `calls`: function calls, Python's and C's, of one message and of one more recipient; the same in
-  every run of one Python version, on any machine, under any load;
-* `ratio`: CPU time beside that of a fixed loop in the same process, the least of several tries.
+* `calls`: the number of function calls (Python and C) for one message and for one more recipient.
+  It is the same in every run with one version of Python, on any machine and under any load.
+* `ratio`: CPU time relative to that of a fixed loop in the same process; the least of several
+  tries.
 """
 
 import asyncio
@@ -38,20 +39,20 @@ BODY = (
 
 
 class Wire(asyncio.Transport):
-    """A transport whose peer is a function."""
+    """A transport that passes everything written to a function."""
 
     def __init__(self, peer: Callable[[bytes], None]) -> None:
         super().__init__({"peername": ("127.0.0.1", 1)})
         self.write = peer  # type: ignore[assignment, method-assign]
 
     def pause_reading(self) -> None:
-        """Do nothing: whoever feeds the protocol waits for its replies."""
+        """Do nothing: the caller sends the next octets only after the replies."""
 
     def resume_reading(self) -> None:
         """Do nothing."""
 
     def is_closing(self) -> bool:
-        """Say no."""
+        """Return False."""
         return False
 
     def close(self) -> None:
@@ -61,14 +62,14 @@ class Wire(asyncio.Transport):
 
 
 class Upstream:
-    """Accepts everything, as soon as it is asked to."""
+    """An upstream that accepts every command and message at once."""
 
     def __init__(self) -> None:
         self.content = False
         self.due: deque[bytes] = deque()
 
     def hear(self, octets: bytes) -> None:
-        """Answer commands, and content at its end."""
+        """Answer each command, and the content at its end."""
         if self.content:
             if octets == b".\r\n" or octets.endswith(b"\r\n.\r\n"):
                 self.content = False
@@ -104,7 +105,7 @@ class InMemory:
         self.say(b"EHLO client.bench.example\r\n")
 
     def say(self, octets: bytes) -> None:
-        """Send octets as the client and let the upstream answer."""
+        """Send octets as the client, then deliver the replies of the upstream."""
         self.client.data_received(octets)
         self.relay.write_buffer.flush()
         while self.upstream.due:
@@ -123,12 +124,12 @@ class InMemory:
             message = f"the message was not relayed: {self.heard[-3:]}"
             raise ValueError(message)
         self.heard.clear()
-        self.connection.messages = 0  # it shall not retire: nobody opens another
+        self.connection.messages = 0  # keep it from retiring: no other can be opened
 
 
 @contextlib.asynccontextmanager
 async def built(directory: Path) -> Any:  # noqa: ANN401
-    """Build the relay from settings; DNS answers from a table."""
+    """Build the relay from settings, with a table in place of DNS."""
     store = directory / "presend.db"
     with contextlib.closing(open_store(f"sqlite://{store}", campaign="bench")) as opened:
         opened.add(entry for _, entry in zip(range(1000), presend.suppression_list(), strict=False))
@@ -142,7 +143,7 @@ async def built(directory: Path) -> Any:  # noqa: ANN401
 
 
 def calls(work: Callable[[], None]) -> int:
-    """Count the function calls of some work."""
+    """Count the function calls that a piece of work makes."""
     count = 0
 
     def seen(_frame: FrameType, event: str, _arg: object) -> None:
@@ -158,7 +159,7 @@ def calls(work: Callable[[], None]) -> int:
 
 
 def reference() -> None:
-    """Do what any SMTP server in Python does for a message, and nothing else."""
+    """Do the minimal work of an SMTP server in Python for a message, as a unit of comparison."""
     for number in range(MESSAGES * 20):
         line = b"RCPT TO:<customer.%d@mail.example>\r\n" % number
         verb, _, rest = line.partition(b" ")
@@ -169,14 +170,14 @@ def reference() -> None:
 
 
 def seconds(work: Callable[[], None]) -> float:
-    """Return the CPU seconds some work takes."""
+    """Return the CPU seconds that a piece of work takes."""
     started = time.process_time()
     work()
     return time.process_time() - started
 
 
 def figures(memory: InMemory) -> Iterator[tuple[str, float]]:
-    """Measure."""
+    """Return all figures, by name."""
 
     def messages(recipients: int, count: int) -> None:
         for _ in range(count):

@@ -1,4 +1,4 @@
-"""The loads, and how their rounds are interleaved."""
+"""The loads, and the interleaving of their rounds over the relays."""
 
 import statistics
 import sys
@@ -23,20 +23,20 @@ Path = tuple[str, Callable[[Rig], Send]]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load, the paths it takes and how much of it makes a round."""
+    """One load: the paths it is sent through, and the size of a round."""
 
     name: str
     title: str
     paths: Sequence[Path]
     unit: str = "messages/s"
-    seconds: float = 1.0  # of one round on one path
-    first: int = 16  # messages of the round that warms up and sets the count
-    step: int = 1  # counts are multiples of it
+    seconds: float = 1.0  # duration of one round on one path
+    first: int = 16  # messages in the first round, which warms up and sets the size of the others
+    step: int = 1  # the number of messages in a round is a multiple of it
 
 
 @dataclass(slots=True)
 class Rates:
-    """What was measured: for each path, messages a second in each round."""
+    """The measured rates: for each path, messages per second in each round."""
 
     unit: str
     title: str
@@ -47,7 +47,7 @@ class Rates:
         return statistics.median(self.rounds[path])
 
     def ratio(self, path: str, other: str) -> float:
-        """Return the median of the rounds' ratios: a slow spell of the machine hits both."""
+        """Return the median over the rounds of the ratio of two paths, measured in turn."""
         pairs = zip(self.rounds[path], self.rounds[other], strict=False)
         return statistics.median(mine / theirs for mine, theirs in pairs)
 
@@ -61,7 +61,7 @@ def source(
     recipients: int = 1,
     keep: bool = True,
 ) -> float:
-    """Run smtp-source; returns seconds."""
+    """Run smtp-source; return the seconds it took."""
     numbers = {"-s": sessions, "-m": messages, "-l": length, "-r": recipients}
     options = [str(part) for pair in numbers.items() for part in pair]
     kept = ["-d"] if keep else []
@@ -70,7 +70,7 @@ def source(
 
 
 def postfix_port(rig: Rig) -> int:
-    """Return the port of Postfix before the sink, or say why there is none."""
+    """Return the port of the Postfix that relays to the sink; raise BenchError if it cannot run."""
     if reason := postfix_missing():
         raise BenchError(reason)
     return rig.postfix.near
@@ -85,17 +85,17 @@ NEAR: Mapping[str, Callable[[Rig], int]] = {
 
 
 def through(port: Callable[[Rig], int], **options: int | bool) -> Callable[[Rig], Send]:
-    """Send by smtp-source to a port that is known once the servers run."""
+    """Return a function that runs smtp-source on a port which is known once the servers run."""
     return lambda rig: partial(source, port(rig), **options)  # type: ignore[arg-type]
 
 
 def near(*names: str, **options: int | bool) -> Sequence[Path]:
-    """Return the paths to the sink on loopback."""
+    """Return the paths that lead to the sink on loopback."""
     return [(name, through(NEAR[name], **options)) for name in names or NEAR]
 
 
 def far(**options: int | bool) -> Sequence[Path]:
-    """Return the paths to the distant sink."""
+    """Return the paths that lead to the sink behind the delaying proxy."""
     return [
         ("direct", through(lambda rig: rig.far.port, **options)),
         ("presend", through(lambda rig: rig.presend_far.port, **options)),
@@ -127,7 +127,7 @@ LOADS: Sequence[Load] = (
 
 
 def measure(load: Load, rig: Rig, rounds: int, limit: float, *, scale: float = 1.0) -> Rates:
-    """Run a load's rounds, path after path, until done or `limit` seconds have passed."""
+    """Run the rounds of a load, with all paths in each round, for at most `limit` seconds."""
     rates = Rates(load.unit, load.title)
     ready: dict[str, tuple[Send, int]] = {}
     for name, prepare in load.paths:
@@ -137,7 +137,7 @@ def measure(load: Load, rig: Rig, rounds: int, limit: float, *, scale: float = 1
             speed = load.first / send(load.first)
         except (BenchError, OSError) as trouble:
             if name == "presend":
-                raise  # a peer may be missing, presend may not
+                raise  # another relay may be missing, but not presend
             rig.note(f"{load.name}: {name} was not measured: {trouble}")
             continue
         steps = max(1, round(speed * load.seconds * scale / load.step))

@@ -1,4 +1,4 @@
-"""A private Postfix: the peer of the benchmark, and the distant upstream with STARTTLS and AUTH.
+"""A private Postfix: a relay to compare with, and the distant upstream with STARTTLS and AUTH.
 
 Its configuration, queue and data live in a directory of the benchmark; the machine's own Postfix
 is not touched. It must be started by root, as every Postfix must.
@@ -45,7 +45,7 @@ defer unix - - n - 0 bounce
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One smtpd that hands every message to `target` (host:port) before the queue."""
+    """One smtpd that proxies every message to `target` (host:port) before the queue."""
 
     port: int
     target: str
@@ -59,7 +59,7 @@ class Service:
 
 
 def authenticated(certificate: Path, key: Path, auth_port: int) -> tuple[str, ...]:
-    """Return the options of an smtpd that takes mail only after STARTTLS and AUTH."""
+    """Return the options of an smtpd that accepts mail only after STARTTLS and AUTH."""
     return (
         "smtpd_tls_security_level=encrypt",
         f"smtpd_tls_cert_file={certificate}",
@@ -72,7 +72,7 @@ def authenticated(certificate: Path, key: Path, auth_port: int) -> tuple[str, ..
 
 
 def missing() -> str | None:
-    """Say why Postfix cannot be run here, or return None."""
+    """Return the reason why Postfix cannot run here, or None."""
     if not shutil.which("postfix", path=f"{os.environ.get('PATH', '')}:/usr/sbin"):
         return "Postfix is not installed (Debian: apt-get install postfix)"
     if os.geteuid() != 0:
@@ -82,7 +82,7 @@ def missing() -> str | None:
 
 @contextlib.contextmanager
 def started(base: Path, services: Sequence[Service]) -> Iterator[int]:
-    """Run Postfix with these services; yields the process id of its master."""
+    """Run Postfix with these services; yield the process id of its master."""
     etc, log = base / "etc", base / "log"
     for directory in (etc, base / "queue", base / "data"):
         directory.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""presend itself, started as a user starts it: all checks, metrics and event log on."""
+"""presend as a user starts it: with all checks, metrics and the event log."""
 
 import contextlib
 import hashlib
@@ -47,7 +47,7 @@ class Presend:
 
 
 def suppression_list() -> Iterator[Suppression]:
-    """Yield a list such as a sender holds: addresses, domains, and hashes that were traded."""
+    """Yield a typical suppression list: addresses, domains and hashes."""
 
     def entry(kind: Kind, value: str, reason: SuppressionReason) -> Suppression:
         return Suppression(kind, value, "all", reason, "bench", time.time(), None)
@@ -63,7 +63,7 @@ def suppression_list() -> Iterator[Suppression]:
 
 
 def settings(store: Path, upstream: str, dns_port: int | None) -> dict[str, str]:
-    """Return the environment of a presend that judges with all four checks."""
+    """Return the environment of a presend with all four checks enabled."""
     resolver = {} if dns_port is None else {"PRESEND_DNS_SERVERS": f"127.0.0.1:{dns_port}"}
     return {
         "CAMPAIGN_ID": "bench",
@@ -76,7 +76,7 @@ def settings(store: Path, upstream: str, dns_port: int | None) -> dict[str, str]
 
 
 def filled_store(base: Path) -> Path:
-    """Make a store holding the suppression list, once per run."""
+    """Create a store that holds the suppression list; once per run."""
     path = base / "suppressions.db"
     with contextlib.closing(open_store(f"sqlite://{path}", campaign="bench")) as store:
         store.import_entries(suppression_list())
@@ -98,7 +98,7 @@ def started(
     store: Path | None,
     extra: Mapping[str, str] | None = None,
 ) -> Iterator[Presend]:
-    """Run presend from `tree` in front of `upstream` with a copy of a filled store."""
+    """Run presend from `tree`, with a copy of the filled store, relaying to `upstream`."""
     base.mkdir()
     mine, log = base / "presend.db", base / "log"
     if store:

@@ -1,4 +1,4 @@
-"""The measurements that are not a rate of messages: memory, lists, the pool, lookups, latency."""
+"""Measurements other than message rates: memory, list checks, the pool, lookups, latency."""
 
 import os
 import statistics
@@ -21,7 +21,7 @@ LONGEST_LIST = 80.0  # seconds
 
 
 def write_list(path: Path, addresses: int) -> Path:
-    """Write a list of recipients spread over the domains, a few of them bad."""
+    """Write a list of recipients at many domains; a few of them are bad."""
     with path.open("w") as out:
         for number in range(addresses):
             local = "info" if number % 500 == 499 else f"customer.{number}"
@@ -30,7 +30,7 @@ def write_list(path: Path, addresses: int) -> Path:
 
 
 def checked(rig: Rig, addresses: int) -> tuple[float, int]:
-    """Run `presend check` over a list; returns seconds and the most memory held, in octets."""
+    """Run `presend check` on a list; return the seconds and the peak memory in octets."""
     entries = write_list(rig.base / "list.txt", addresses)
     env = presend.settings(rig.store or rig.base / "empty.db", "smtp://127.0.0.1:1", rig.dns)
     with (rig.base / "check.log").open("wb") as log, (rig.base / "verdicts").open("wb") as out:
@@ -51,7 +51,7 @@ def checked(rig: Rig, addresses: int) -> tuple[float, int]:
 
 
 def list_speed(rig: Rig, *, quick: bool) -> Iterator[Figure]:
-    """Judge a million addresses; the time for one address a domain is start and cold DNS."""
+    """Judge a million addresses; subtract the time of start and DNS, measured on a short list."""
     whole = 100_000 if quick else 1_000_000
     cold, _ = checked(rig, DOMAINS)
     seconds, quarter = checked(rig, whole // 4)
@@ -67,7 +67,7 @@ def list_speed(rig: Rig, *, quick: bool) -> Iterator[Figure]:
 
 
 def memory_held(rig: Rig, *, quick: bool) -> Iterator[Figure]:
-    """Hold idle sessions, then pass one large message, and watch a fresh presend's memory."""
+    """Measure the memory of a fresh presend with idle sessions, then with one large message."""
     sessions = 100 if quick else 1000
     relay = rig.relay("presend-memory", f"smtp://127.0.0.1:{rig.sink}")
     source(relay.port, 1, sessions=1)
@@ -86,7 +86,7 @@ def memory_held(rig: Rig, *, quick: bool) -> Iterator[Figure]:
 
 
 def pool_use(rig: Rig, *, quick: bool) -> Iterator[Figure]:
-    """Send with a connection per message and count what reaches the upstream."""
+    """Send with one connection per message, and count the connections to the upstream."""
     messages = 320 if quick else 3200
     counted = rig.near_counted
     relay = rig.relay("presend-pool", f"smtp://127.0.0.1:{counted.port}")
@@ -130,7 +130,7 @@ def scaling(rig: Rig, *, quick: bool) -> Iterator[Figure]:
 
 
 def latency(rig: Rig, rate: float, *, quick: bool) -> Iterator[Figure]:
-    """Measure what each relay adds at a steady rate, over what the sink takes by itself."""
+    """Measure the latency that each relay adds at a fixed rate, compared with the sink alone."""
     seconds, rounds = (1.0, 1) if quick else (4.0, 3)
     ports: dict[str, int] = {}
     for name in ("direct", "presend", "Postfix proxy"):
@@ -154,7 +154,7 @@ def latency(rig: Rig, rate: float, *, quick: bool) -> Iterator[Figure]:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """Return the value below which this share of sorted values lies."""
+    """Return a quantile of sorted values; `share` is between 0 and 1."""
     return values[min(len(values) - 1, int(len(values) * share))]
 
 

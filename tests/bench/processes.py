@@ -1,4 +1,4 @@
-"""Child processes: started, awaited, measured and always ended."""
+"""Child processes: start, wait until ready, measure memory, and terminate."""
 
 import contextlib
 import os
@@ -10,17 +10,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-START_LIMIT = 30.0  # seconds a server may take until it listens
-STOP_LIMIT = 10.0  # seconds from SIGTERM to SIGKILL
+START_LIMIT = 30.0  # seconds to wait until a server listens
+STOP_LIMIT = 10.0  # seconds to wait between SIGTERM and SIGKILL
 POLL = 0.02
 
 
 class BenchError(Exception):
-    """A server or a load did not do its work; the text says which, and quotes its log."""
+    """A server or a load failed; the message names it and quotes its log."""
 
 
 def free_port() -> int:
-    """Return a TCP port the system says is free, for programs that cannot pick one themselves."""
+    """Return a free TCP port, for programs that cannot choose one themselves."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -35,7 +35,7 @@ def running(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a server in a process group of its own, its output in `log`; end it on leaving."""
+    """Run a server in its own process group with its output in `log`; terminate it on exit."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -53,7 +53,7 @@ def running(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process with SIGTERM, then its whole group with SIGKILL."""
+    """Terminate a process with SIGTERM, then its process group with SIGKILL."""
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -93,7 +93,7 @@ def tail(log: Path, octets: int = 2000) -> str:
 
 
 def run(command: Sequence[str | Path], *, limit: float = 120.0) -> float:
-    """Run a load to its end and return the seconds it took; BenchError if it failed."""
+    """Run a load to its end and return the seconds it took; raise BenchError if it failed."""
     words = [str(part) for part in command]
     started = time.perf_counter()
     try:
@@ -107,7 +107,7 @@ def run(command: Sequence[str | Path], *, limit: float = 120.0) -> float:
 
 
 def memory(pid: int, field: str = "VmRSS") -> int:
-    """Return a memory figure of /proc/PID/status, in octets: VmRSS now, VmHWM the highest."""
+    """Return VmRSS (current) or VmHWM (peak) of /proc/PID/status, in octets."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith(f"{field}:"):
             return int(line.split()[1]) * 1024
@@ -115,5 +115,5 @@ def memory(pid: int, field: str = "VmRSS") -> int:
 
 
 def forget_peak(pid: int) -> None:
-    """Set VmHWM back to what the process holds now."""
+    """Reset VmHWM, the peak, to the current memory of the process."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

@@ -1,4 +1,4 @@
-"""From measurements to text, Markdown and JSON."""
+"""The report: text for a terminal, Markdown for a page, and JSON."""
 
 import json
 import os
@@ -15,7 +15,7 @@ COLUMNS = ("load", "figure", "measured", "must", "goal", "result")
 
 
 def verdict(target: Target, figure: Figure | None) -> str:
-    """Say in a word or two how a figure stands to its bounds."""
+    """Return a short text that says whether a figure meets its bounds."""
     if figure is None:
         return "not measured"
     if target.meets(figure, target.must) is False:
@@ -26,7 +26,7 @@ def verdict(target: Target, figure: Figure | None) -> str:
 
 
 def bound(target: Target, value: float | None, figure: Figure | None) -> str:
-    """Return a bound in the figure's unit."""
+    """Return a bound as text, in the unit of the figure."""
     if value is None:
         return ""
     sense = "≤ " if target.at_most else "≥ "
@@ -53,7 +53,7 @@ def rates_table(measured: Mapping[str, Rates]) -> Iterator[tuple[str, ...]]:
 
 
 def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as a Markdown table that also reads well on a terminal."""
+    """Return rows as a Markdown table with aligned columns."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
     lines = [head, ["-" * width for width in widths], *rows]
     return "\n".join(
@@ -86,13 +86,13 @@ def text(measured: Mapping[str, Rates], figures: Sequence[Figure], notes: Sequen
 
 
 def updated(page: str, report: str) -> str:
-    """Return a page with what stands between its two marks replaced by a report."""
+    """Return a page with the text between its two markers replaced by a report."""
     start, end = page.index(START) + len(START), page.index(END)
     return f"{page[:start]}\n\n{report.rstrip()}\n\n{page[end:]}"
 
 
 def machine() -> dict[str, Any]:
-    """Describe the machine without naming it."""
+    """Describe the machine (processors, system, versions) without its host name."""
     models = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
@@ -108,7 +108,7 @@ def machine() -> dict[str, Any]:
 
 
 def described(found: Mapping[str, Any]) -> str:
-    """Say in a sentence on what was measured."""
+    """Return one sentence that describes the machine."""
     return (
         f"Machine: {found['processors']} processors ({found['model']}), Linux {found['kernel']}, "
         f"Python {found['python']}; load average {found['load']:.1f} at the end of the run."
@@ -116,7 +116,7 @@ def described(found: Mapping[str, Any]) -> str:
 
 
 def as_json(measured: Mapping[str, Rates], figures: Sequence[Figure], notes: Sequence[str]) -> str:
-    """Return everything measured, for machines."""
+    """Return all measurements as JSON."""
     whole = {
         "machine": machine(),
         "rates": {name: rates.rounds for name, rates in measured.items()},

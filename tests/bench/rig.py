@@ -1,4 +1,4 @@
-"""Everything that runs during a benchmark, each started when first asked for."""
+"""The servers of a benchmark, each started when it is first used."""
 
 import contextlib
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ ONE_WAY = 10.0  # milliseconds: an upstream with 20 ms round trip
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the private Postfix listens."""
+    """The ports of the private Postfix."""
 
     near: int
     far: int
@@ -26,12 +26,12 @@ class Ports:
 
 
 class Rig:
-    """The servers of one run, under `base`; what is installed once is kept in `cache`."""
+    """The servers of one run. Their files are in `base`; installed programs are kept in `cache`."""
 
     def __init__(
         self, base: Path, cache: Path, stack: contextlib.ExitStack, *, plain: bool = False
     ) -> None:
-        """`stack` ends every server when the run is over; `plain`: presend is not compiled."""
+        """`stack` ends the servers after the run; `plain` means that presend is not compiled."""
         self.base = base
         self.plain = plain
         self.cache = cache
@@ -39,7 +39,7 @@ class Rig:
         self.notes: list[str] = []
 
     def note(self, sentence: str) -> None:
-        """Keep a sentence for the report, once."""
+        """Add a sentence to the notes of the report, unless it is already there."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
@@ -50,23 +50,23 @@ class Rig:
 
     @cached_property
     def far(self) -> servers.Far:
-        """The sink behind 20 ms."""
+        """smtp-sink behind a proxy that adds 20 ms per round trip."""
         return self.distant(self.sink, ONE_WAY)
 
     @cached_property
     def far_secure(self) -> servers.Far:
-        """Postfix with STARTTLS and AUTH behind 20 ms."""
+        """Postfix with STARTTLS and AUTH behind a proxy that adds 20 ms per round trip."""
         if reason := postfix.missing():
             raise BenchError(reason)
         return self.distant(self.postfix.secure, ONE_WAY)
 
     @cached_property
     def near_counted(self) -> servers.Far:
-        """The sink behind a proxy that only counts."""
+        """smtp-sink behind a proxy that counts round trips and adds no delay."""
         return self.distant(self.sink, 0)
 
     def distant(self, target: int, milliseconds: float) -> servers.Far:
-        """Put a delaying proxy before a port."""
+        """Start a delaying proxy in front of a port."""
         log = self.base / f"delay-{target}-{milliseconds:.0f}.log"
         return self.stack.enter_context(servers.far(target, milliseconds, log))
 
@@ -87,12 +87,12 @@ class Rig:
 
     @cached_property
     def authority(self) -> trustme.CA:
-        """Signs the certificate of the distant upstream."""
+        """The authority that signs the certificate of the distant upstream."""
         return trustme.CA()
 
     @cached_property
     def postfix(self) -> Ports:
-        """Postfix before the sink, before the distant sink, and as distant upstream."""
+        """Postfix relaying to the sink, relaying to the distant sink, and as distant upstream."""
         ports = Ports(free_port(), free_port(), free_port())
         certificate, key = self.base / "upstream.pem", self.base / "upstream.key"
         issued = self.authority.issue_cert("127.0.0.1", "localhost")
@@ -111,13 +111,13 @@ class Rig:
 
     @cached_property
     def haraka(self) -> int:
-        """Port of Haraka before the sink."""
+        """Port of Haraka, which relays to the sink."""
         started = haraka.started(self.cache, self.base / "haraka", self.sink, servers.domain(0))
         return self.stack.enter_context(started)[0]
 
     @cached_property
     def tree(self) -> Path:
-        """Where presend is run from: compiled as in the image, or as plain Python."""
+        """Directory from which presend is run: compiled as in the image, or plain Python."""
         tree = None if self.plain else presend.compiled()
         kind = "compiled, as in the image" if tree else "as plain Python, not compiled"
         self.note(f"presend ran {kind}")
@@ -136,17 +136,17 @@ class Rig:
 
     @cached_property
     def presend(self) -> Presend:
-        """A presend before the sink."""
+        """A presend that relays to the sink."""
         return self.relay("presend", f"smtp://127.0.0.1:{self.sink}")
 
     @cached_property
     def presend_far(self) -> Presend:
-        """A presend before the distant sink."""
+        """A presend that relays to the distant sink."""
         return self.relay("presend-far", f"smtp://127.0.0.1:{self.far.port}")
 
     @cached_property
     def presend_secure(self) -> Presend:
-        """A presend before the distant upstream with STARTTLS and AUTH."""
+        """A presend that relays to the distant upstream with STARTTLS and AUTH."""
         return self.relay(
             "presend-secure",
             f"smtp+starttls://{USER}@127.0.0.1:{self.far_secure.port}",

@@ -1,4 +1,4 @@
-"""The servers around the relays: sink, DNS, the distant upstream."""
+"""The servers that the relays need: the sink, DNS, and the delaying proxy."""
 
 import contextlib
 import json
@@ -36,14 +36,14 @@ remote-control:
 
 
 def domain(number: int) -> str:
-    """Return a recipient domain that the benchmark's DNS knows."""
+    """Return a recipient domain in the zone of the benchmark."""
     return f"d{number % DOMAINS:04}.{ZONE}"
 
 
 def zone() -> Iterator[str]:
-    """Yield unbound's local data: every domain has two MX hosts with routable addresses.
+    """Yield local data for unbound: every domain has two MX hosts with routable addresses.
 
-    Nothing is ever sent to those addresses: presend looks at them and relays to its upstream.
+    Nothing is sent to those addresses: presend judges them, and relays to its upstream.
     """
     yield 'local-zone: "example." static'
     for number in range(HOSTS):
@@ -56,7 +56,7 @@ def zone() -> Iterator[str]:
 
 @contextlib.contextmanager
 def sink(log: Path) -> Iterator[int]:
-    """Run smtp-sink; yields its port."""
+    """Run smtp-sink; yield its port."""
     port = free_port()
     command = ["/usr/sbin/smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "4096"]
     with running(command, log) as process:
@@ -65,13 +65,13 @@ def sink(log: Path) -> Iterator[int]:
 
 
 def dns_missing() -> str | None:
-    """Say why DNS cannot be served here, or return None."""
+    """Return the reason why DNS cannot be served here, or None."""
     return None if shutil.which("unbound", path="/usr/sbin:/usr/bin") else "unbound is missing"
 
 
 @contextlib.contextmanager
 def dns(base: Path) -> Iterator[int]:
-    """Run unbound with the benchmark's zone; yields its port."""
+    """Run unbound with the benchmark's zone; yield its port."""
     base.mkdir()
     port, log = free_port(), base / "log"
     (base / "zone").write_text("\n".join(zone()))
@@ -83,14 +83,14 @@ def dns(base: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def auth_service(log: Path) -> Iterator[int]:
-    """Run the authentication service; yields its port."""
+    """Run the authentication service; yield its port."""
     with running([sys.executable, "-m", "tests.bench.auth_service"], log) as process:
         yield int(await_line(re.compile(r"^port (\d+)$", re.MULTILINE), process, log))
 
 
 @dataclass(frozen=True, slots=True)
 class Far:
-    """A delaying proxy and where to read what passed through it."""
+    """A delaying proxy: its port, and the port that reports its counts."""
 
     port: int
     control: int
@@ -104,7 +104,7 @@ class Far:
 
 @contextlib.contextmanager
 def far(target: int, milliseconds: float, log: Path) -> Iterator[Far]:
-    """Put port `target` behind a proxy that delays each direction."""
+    """Run a proxy in front of port `target` that delays each direction."""
     command = [sys.executable, "-m", "tests.bench.delay", f"127.0.0.1:{target}", str(milliseconds)]
     with running(command, log) as process:
         ports = await_line(re.compile(r"^ports (\d+ \d+)$", re.MULTILINE), process, log).split()

@@ -1,4 +1,4 @@
-"""A suppression list of ten million rows: what a lookup costs, and what a start costs."""
+"""A suppression list of ten million rows: the time of a lookup, and of a start of presend."""
 
 import contextlib
 import hashlib
@@ -19,7 +19,7 @@ from validators.suppression import Kind, Suppression, SuppressionReason
 
 ROOT = Path(__file__).parents[2]
 ROWS = 10_000_000
-FEW = 100_000  # rows of a quick run; of a full one, those that are imported
+FEW = 100_000  # rows in a quick run; in a full run, the rows that are imported
 MULTIPLY = """
 WITH RECURSIVE copies (n) AS (
     SELECT (SELECT count(*) FROM suppression) + 1
@@ -48,7 +48,7 @@ def entries(rows: int) -> Iterator[Suppression]:
 
 
 def built(cache: Path, rows: int) -> Path:
-    """Build the store once; it is kept until the code that lays it out changes."""
+    """Build the store; keep it until the code that defines its schema changes."""
     code = "".join((ROOT / name).read_text() for name in LAYOUT)
     mark = hashlib.sha256(code.encode()).hexdigest()[:12]
     kept = cache / f"suppressions-{rows}-{mark}.db"
@@ -68,8 +68,8 @@ def built(cache: Path, rows: int) -> Path:
 def multiply(path: Path, rows: int) -> None:
     """Add rows with random keys up to `rows`: a key is a digest, so these are like any others.
 
-    An import of that many takes minutes, and it is the lookup that is measured here. The store's
-    counts by reason, which triggers keep, do not see these rows; no lookup reads them.
+    Importing that many rows takes minutes, and only lookups are measured here. The store's counts
+    by reason, which triggers maintain, do not include these rows; lookups do not read the counts.
     """
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -200000"):
@@ -85,7 +85,7 @@ def multiply(path: Path, rows: int) -> None:
 
 
 def prepare(cache: Path, *, quick: bool) -> float:
-    """Build the store if that was not done before; returns the seconds it took."""
+    """Build the store unless it exists; return the seconds it took."""
     started = time.monotonic()
     built(cache, FEW if quick else ROWS)
     return time.monotonic() - started
@@ -104,7 +104,7 @@ def addresses(rows: int) -> list[Address]:
 
 
 def lookups(store_file: Path, rows: int) -> list[float]:
-    """Look recipients up one by one, the file in memory; returns the sorted seconds of each."""
+    """Look up recipients one by one, with the file cached; return the sorted seconds of each."""
     with store_file.open("rb") as file:
         while file.read(1 << 24):
             pass
@@ -121,7 +121,7 @@ def lookups(store_file: Path, rows: int) -> list[float]:
 
 
 def start_seconds(rig: Rig, name: str, store: Path | None) -> float:
-    """Start a presend and stop it; returns the seconds until it listened."""
+    """Start a presend and stop it; return the seconds until it listened."""
     place = {"PRESEND_STORE": f"sqlite://{store.resolve()}"} if store else {}
     started = time.perf_counter()
     base, upstream = rig.base / name, f"smtp://127.0.0.1:{rig.sink}"
@@ -130,7 +130,7 @@ def start_seconds(rig: Rig, name: str, store: Path | None) -> float:
 
 
 def suppression(rig: Rig, *, quick: bool) -> Iterator[Figure]:
-    """Measure lookups in a large list, and presend's start with and without it."""
+    """Measure lookups in a large list, and the start of presend with and without it."""
     rows, starts = (FEW, 1) if quick else (ROWS, STARTS)
     store = built(rig.cache, rows)
     taken = lookups(store, rows)

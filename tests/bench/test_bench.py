@@ -1,4 +1,4 @@
-"""The benchmark's own parts: what they count, and what they say about it."""
+"""Tests of the benchmark: its proxy, its clients, its figures and its report."""
 
 import asyncio
 import contextlib
@@ -64,7 +64,7 @@ async def test_the_delay_applies_to_each_direction_and_to_the_connection(tmp_pat
             answered = loop.time()
             writer.close()
             await writer.wait_closed()
-    assert connected - start >= 0.078  # two round trips; loop timers may fire a grain early
+    assert connected - start >= 0.078  # two round trips; loop timers may fire slightly early
     assert answered - connected >= 0.038
 
 
@@ -114,7 +114,7 @@ def test_a_ratio_is_taken_round_by_round() -> None:
 
 
 def test_the_chart_is_well_formed_and_has_a_bar_for_each_path() -> None:
-    root = ET.fromstring(chart.svg(dict(rates())))  # noqa: S314 - drawn above
+    root = ET.fromstring(chart.svg(dict(rates())))  # noqa: S314 - our own SVG
     bars = [each for each in root.iter() if each.tag.endswith("rect")]
     widths = [float(bar.attrib["width"]) for bar in bars]
     assert widths[0] / widths[1] == pytest.approx(0.75, rel=0.01)

@@ -1,9 +1,10 @@
-"""What a message may cost presend itself: a bound that holds on any machine, under any load.
+"""Bounds on the work of the relay per message and per recipient, independent of the machine.
 
-Calls are counted, not timed, so the first test gives the same numbers in every run; it fails when
-a change adds work to each message or recipient. The second catches what no count shows (a slow
-expression, a copy that grows), with a bound so wide that noise cannot reach it. When a change makes
-presend cheaper, lower the bounds.
+The first test counts function calls instead of measuring time, so that it gives the same numbers in
+every run; it fails when a change adds calls per message or recipient. The second test compares CPU
+time with that of a fixed loop, to catch what a count of calls does not show, such as a slow
+expression or a copy that grows; its bound is wide enough for the noise of a busy machine. When a
+change makes the relay cheaper, lower the bounds.
 """
 
 import json
@@ -22,7 +23,7 @@ RECIPIENTS_RATIO = 150.0
 
 @pytest.fixture(scope="module")
 def measured() -> dict[str, float]:
-    """Measure in a process of its own, without coverage: it would count and cost calls."""
+    """Measure in a separate process without coverage, which would add calls."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.in_memory"],

@@ -1,4 +1,4 @@
-"""Every kind of store, opened the same way. A new kind is one more row of `URLS`."""
+"""Fixtures that open every kind of store. A new kind is added as a row of `URLS`."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ assert URLS.keys() == STORE_URLS.keys(), "every kind of store has to be tested"
 
 @dataclass
 class Clock:
-    """A clock that a test moves."""
+    """A clock whose time the test sets."""
 
     now: float = START
 
@@ -39,7 +39,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=URLS)
 def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Iterator[BlockingStore]:
-    """An empty store, as campaign `mine` sees it; a store that waits is waited for."""
+    """An empty store, opened for campaign `mine`; results that are awaitable are awaited."""
     url = URLS[request.param](tmp_path)
     with BlockingStore(open_store(url, campaign="mine", clock=clock)) as store:
         yield store

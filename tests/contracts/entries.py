@@ -1,4 +1,4 @@
-"""Short ways to write addresses and entries, and to see what a store finds."""
+"""Helpers that build addresses and entries, and look up what a store finds."""
 
 import hashlib
 
@@ -25,21 +25,21 @@ def entry(
     source: str = "test",
     expires: float | None = None,
 ) -> Suppression:
-    """An entry in normal form."""
+    """An entry in normalised form."""
     return Suppression(kind, normalize(kind, value), scope, reason, source, CREATED, expires)
 
 
 def sha256(text: str) -> str:
-    """The digest under which lists are traded."""
+    """The SHA-256 digest of an address, as hashed lists contain it."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def md5(text: str) -> str:
-    """Likewise."""
+    """The MD5 digest of an address, as hashed lists contain it."""
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 def found(store: BlockingStore, *texts: str) -> list[str | None]:
-    """The values of the entries that hold for each address."""
+    """The values of the entries that apply to each address."""
     group = [address(text) for text in texts]
     return [None if entry is None else entry.value for entry in store.find(group)]

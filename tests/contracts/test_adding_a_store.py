@@ -1,7 +1,7 @@
-"""A store is added as relay/stores/protocol.py says: one module, and one row in each table.
+"""Adding a store takes one module and one row in each table, as relay/stores/protocol.py says.
 
-In a copy of the project a store is added whose methods all wait, as those of a store over the
-network do. The contract suite and `presend check` are run on it.
+The test adds a store with asynchronous methods, as a store over the network has, to a copy of the
+project, and runs the contract suite and `presend check` with it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What every suppression store does for commands and feedback: `AdminStore`."""
+"""The contract of `AdminStore`: the operations that commands and feedback need."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Any sequence of changes leaves every kind of store with the same list."""
+"""Any sequence of changes has the same result in every kind of store."""
 
 import tempfile
 from collections import Counter
@@ -48,7 +48,7 @@ waits = st.integers(1, 100_000)
 
 
 def seen(store: BlockingStore) -> object:
-    """What a store shows: its entries, and what holds for each address."""
+    """The visible content of a store: its entries, and those that apply to each address."""
     listed: list[Suppression] = sorted(
         store.entries(), key=lambda it: (it.kind, it.value, it.scope)
     )
@@ -76,7 +76,7 @@ def test_every_store_ends_with_the_same_list(steps: list[Change | int]) -> None:
                     step(store)
             first, *others = (seen(store) for store in stores)
             assert all(other == first for other in others)
-        clock.now = (clock.now // 86_400 + 1) * 86_400  # counts are true to the day
+        clock.now = (clock.now // 86_400 + 1) * 86_400  # counts are exact at the start of a day
         for store in stores:
             visible = Counter(it.reason for it in store.entries() if it.scope in {"all", "mine"})
             assert store.counts() == visible

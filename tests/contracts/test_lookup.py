@@ -1,4 +1,4 @@
-"""What every suppression store does for the relay: `LookupStore`."""
+"""The contract of `LookupStore`: the look-ups that the relay needs."""
 
 from relay.stores import BlockingStore
 from tests.contracts.conftest import START, Clock

@@ -1,4 +1,4 @@
-"""What holds for the SQLite store only: the cost of a read, faults of the file, other processes."""
+"""Tests of the SQLite store alone: the cost of a read, file errors, concurrent processes."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def opened(path: Path, clock: Clock) -> Iterator[Callable[[], SqliteStore]]:
-    """Open the store of the test, as often as it likes, each as another process would."""
+    """Open the database of the test again with each call, as another process would."""
     stores: list[SqliteStore] = []
 
     def again() -> SqliteStore:
@@ -45,7 +45,7 @@ def opened(path: Path, clock: Clock) -> Iterator[Callable[[], SqliteStore]]:
 
 
 def queries(store: SqliteStore, *texts: str) -> list[str]:
-    """The statements that one lookup of a group runs."""
+    """The SQL statements that the look-up of one group runs."""
     ran: list[str] = []
     group = [address(text) for text in texts]
     store._reader.connection.set_trace_callback(ran.append)
@@ -106,7 +106,7 @@ def test_a_read_searches_the_primary_key(opened: Callable[[], SqliteStore]) -> N
 
 
 def test_opening_reads_no_more_of_a_long_list(opened: Callable[[], SqliteStore]) -> None:
-    """The checks at the start cost a bounded number of steps of SQLite's machine."""
+    """The checks at the start take a bounded number of steps of SQLite's virtual machine."""
     store = opened()
     store.import_entries(entry(f"user{number}@example.com") for number in range(20_000))
     ticks = 0
@@ -218,7 +218,7 @@ def test_a_file_that_another_process_writes(opened: Callable[[], SqliteStore], p
 def test_an_import_needs_no_directory_for_temporary_files(
     opened: Callable[[], SqliteStore],
 ) -> None:
-    """A pod with a read-only root file system has none; 2 is MEMORY."""
+    """A pod with a read-only root file system has no /tmp; temp_store 2 is MEMORY."""
     assert opened()._writer.execute("PRAGMA temp_store").fetchone() == (2,)
 
 
@@ -270,7 +270,7 @@ def test_a_file_that_was_replaced_is_noticed(opened: Callable[[], SqliteStore], 
 
 
 def test_a_long_import_holds_no_view_back(opened: Callable[[], SqliteStore]) -> None:
-    """Afterwards the log has been moved into the file, although another process reads."""
+    """Afterwards the WAL is checkpointed, although another process reads."""
     serving, command = opened(), opened()
     serving.refresh()
 
@@ -328,7 +328,7 @@ def test_kill_9_during_an_import_leaves_the_store_as_it_was(
         assert child.stdout is not None
         assert child.stdout.readline() == b"here\n"
         serving.refresh()
-        assert serving.find([address("ann@example.com")]) == [before[0]]  # reads go on meanwhile
+        assert serving.find([address("ann@example.com")]) == [before[0]]  # reads continue meanwhile
         assert serving.find([address("user7@example.com")]) == [None]
         os.kill(child.pid, signal.SIGKILL)
         assert child.wait() == -signal.SIGKILL
@@ -346,7 +346,7 @@ def test_kill_9_during_an_import_leaves_the_store_as_it_was(
 
 
 def filtered(store: SqliteStore) -> bool:
-    """Whether the store's Bloom filter is in use."""
+    """Return whether the Bloom filter of the store is in use."""
     return store._reader._filter.complete is not None
 
 

@@ -1,4 +1,4 @@
-"""The dashboards as data: panels and what they ask of Prometheus."""
+"""The dashboards as data: their panels and Prometheus queries."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ NAMES = [path.stem for path in FILES]
 
 
 class Query(NamedTuple):
-    """One target of a panel, its variables filled in."""
+    """One query of a panel, with its variables substituted."""
 
     panel: dict[str, Any]
     expression: str
@@ -19,14 +19,14 @@ class Query(NamedTuple):
 
 
 def load(name: str) -> dict[str, Any]:
-    """Return a dashboard."""
+    """Return a dashboard as parsed JSON."""
     path = DEPLOY / "monitoring/dashboards" / f"{name}.json"
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
 
 
 def panels(name: str) -> Iterator[dict[str, Any]]:
-    """Yield the panels that show something, in reading order."""
+    """Yield the panels other than rows, in reading order."""
     yield from (panel for panel in load(name)["panels"] if panel["type"] != "row")
 
 

@@ -1,4 +1,4 @@
-"""Panels as SVG, in Grafana's manner: time series, single values, tables."""
+"""Panels drawn as SVG in the style of Grafana: time series, single values, tables."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -82,7 +82,7 @@ def timeseries(
 
 
 def stat(box: Box, panel: dict[str, Any], lines: Sequence[Line], span: tuple[float, float]) -> str:
-    """Return the last value in large letters over its course."""
+    """Return the last value as large text, above a graph of the series."""
     defaults = panel["fieldConfig"]["defaults"]
     line = lines[0]
     last = line.samples[-1][1]
@@ -101,7 +101,7 @@ def stat(box: Box, panel: dict[str, Any], lines: Sequence[Line], span: tuple[flo
 def table(
     box: Box, title: str, columns: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]
 ) -> str:
-    """Return rows of (text, background); an empty background is the panel's own."""
+    """Return a table of cells (text, background); an empty background means the panel's own."""
     width = (box.w - 20) / len(columns)
     parts = [frame(box, title)]
     for number, name in enumerate(columns):
@@ -152,7 +152,7 @@ def _axes(scale: _Scale, marks: Sequence[float], unit: str) -> Iterator[str]:
 
 
 def _legend(box: Box, lines: Sequence[Line]) -> tuple[str, float]:
-    """Return the legend at the foot of a panel, and the height it takes."""
+    """Return the legend at the bottom of a panel, and its height."""
     rows, x, places = 0, 0.0, []
     for line in lines:
         width = 22 + _LETTER * len(line.legend)
@@ -203,7 +203,7 @@ def _curve(scale: _Scale, line: Line, base: Line | None, stroke: str, *, stacked
 
 
 def _bends(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Leave out points in the middle of a level stretch."""
+    """Remove points between two equal neighbours."""
     return [
         point
         for number, point in enumerate(points)

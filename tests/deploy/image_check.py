@@ -1,8 +1,8 @@
 """The image, built from the Dockerfile, in a two-container pod made from the manifests.
 
-Not part of `make test`: it takes three minutes on a fresh machine, root, and Debian's podman, runc
-and debootstrap. `python -m pytest tests/deploy/image_check.py`; the directory IMAGE_CHECK (default:
-/var/tmp/presend-image-check) keeps the stand-in base between runs.
+Not part of `make test`: it takes three minutes on a fresh machine, and needs root and Debian's
+podman, runc and debootstrap. Run it with `python -m pytest tests/deploy/image_check.py`. The
+directory IMAGE_CHECK (default: /var/tmp/presend-image-check) keeps the stand-in base between runs.
 """
 
 import json
@@ -51,7 +51,7 @@ def podman() -> Podman:
 
 @pytest.fixture
 def running(podman: Podman) -> Iterator[Podman]:
-    """Run the pod, and beside its two containers a sink on the same loopback."""
+    """Run the pod with its two containers, and a sink on the same loopback interface."""
     podman("pod", "rm", "--force", "--ignore", POD)
     upstream = {"PRESEND_UPSTREAM": "smtp://127.0.0.1:2525"}
     manifest = FOLDER / "pod.yaml"
@@ -85,7 +85,7 @@ def test_mail_goes_through_localhost_25_to_the_upstream(running: Podman) -> None
 
 
 def test_the_mail_path_is_compiled(running: Podman) -> None:
-    """Without it the relay would run all the same, a quarter slower."""
+    """Without compiled modules the relay would still run, about a quarter slower."""
     where = running(
         "exec", RELAY, "python", "-c", "from relay.smtp.server import session; print(session)"
     )
@@ -125,7 +125,7 @@ def test_sigterm_lets_the_message_in_flight_finish(running: Podman) -> None:
 
 
 def test_size_and_start(running: Podman) -> None:
-    """What docs/operations.md says of both, within a margin."""
+    """The image size and start time that docs/operations.md states, within a margin."""
     own = running.inspect("image", IMAGE)["Size"] - running.inspect("image", BASE)["Size"]
     first = next(line for line in running.logs(RELAY).splitlines() if "listening" in line)
     listening = datetime.fromisoformat(json.loads(first)["ts"])

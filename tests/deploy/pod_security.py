@@ -1,4 +1,4 @@
-"""Pod Security Standards, profile `restricted`, as Kubernetes describes it (v1.29 and newer).
+"""Checks pod templates against the Pod Security Standard `restricted` (Kubernetes 1.29 and newer).
 
 https://kubernetes.io/docs/concepts/security/pod-security-standards/
 """
@@ -33,7 +33,7 @@ SECCOMP = {"RuntimeDefault", "Localhost"}
 
 
 def violations(pod: Object) -> Iterator[str]:
-    """Yield what the admission of a pod template would refuse."""
+    """Yield each violation that admission control would report for a pod template."""
     yield from _pod_violations(pod["spec"])
     for container in containers(pod):
         for problem in _container_violations(container, pod["spec"].get("securityContext", {})):

@@ -1,4 +1,4 @@
-"""podman, with a store and a configuration of its own, and pods made from the manifests."""
+"""podman with its own storage and configuration, and pods converted from the manifests."""
 
 import json
 import os
@@ -29,7 +29,7 @@ PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
 class Podman:
-    """The program, for one directory."""
+    """The podman program, with its storage and configuration in one directory."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ class Podman:
         }
 
     def __call__(self, *words: str | Path, stdin: str = "") -> str:
-        """Run one command. Raises AssertionError with what it said."""
+        """Run one podman command. Raises AssertionError with its output if it fails."""
         done = subprocess.run(
             ["podman", *words],
             env=self.environment,
@@ -54,7 +54,7 @@ class Podman:
         return done.stdout
 
     def logs(self, name: str) -> str:
-        """Return what a container wrote, on both streams."""
+        """Return the stdout and stderr of a container."""
         done = subprocess.run(
             ["podman", "logs", name],
             env=self.environment,
@@ -66,7 +66,7 @@ class Podman:
         return done.stdout
 
     def inspect(self, kind: str, name: str) -> dict[str, Any]:
-        """Return what podman knows of an image or a container."""
+        """Return the output of `podman inspect` for an image or a container."""
         found: list[dict[str, Any]] = json.loads(self(kind, "inspect", name))
         return found[0]
 
@@ -74,8 +74,9 @@ class Podman:
 def pod(build: str, deployment: str, settings: dict[str, str]) -> str:
     """Return a Deployment's pod as YAML for `podman kube play`.
 
-    Left out is what podman 4.3 does not know: it has no sidecars (presend becomes a container among
-    others), no probes, no ports without a network, and restarts even init containers that are done.
+    Features that podman 4.3 lacks are removed: sidecars (presend becomes an ordinary container),
+    probes, ports in a pod without a network, and init containers, which it would restart after they
+    have completed.
     """
     template = pod_of(one(build, "Deployment", deployment))
     assert template is not None

@@ -1,4 +1,4 @@
-"""A real Prometheus, with the configuration that deploy/k8s ships, scraping real relays."""
+"""A Prometheus server with the configuration of deploy/k8s, which scrapes running relays."""
 
 import json
 import socket
@@ -8,16 +8,16 @@ import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import yaml
 
 from tests.deploy.manifests import DEPLOY
 from tests.support import need
+from tests.support.closing import Closing
 from tests.support.eventually import eventually
 
-_WAIT = 20.0  # seconds: a bound on failure, never a measure
+_WAIT = 20.0  # seconds after which a wait fails
 
 
 class Series(NamedTuple):
@@ -27,8 +27,8 @@ class Series(NamedTuple):
     samples: list[tuple[float, float]]
 
 
-class Prometheus:
-    """The server. Use as a context manager; relays are given as campaign to HTTP port."""
+class Prometheus(Closing):
+    """The server. `relays` maps each campaign to the HTTP port of its relay."""
 
     def __init__(self, folder: Path, relays: Mapping[str, int], *, interval: str = "1s") -> None:
         program = need.program("prometheus")
@@ -47,32 +47,27 @@ class Prometheus:
             stdout=self._log,
             stderr=self._log,
         )
-
-    def __enter__(self) -> Self:
         try:
             eventually(self._ready, "Prometheus is ready")
         except BaseException:
-            self._stop()
+            self.close()
             raise
-        return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop()
+    def close(self) -> None:
+        """Stop the server with SIGTERM."""
+        self._process.terminate()
+        self._process.wait(_WAIT)
+        self._log.close()
 
     def query(self, expression: str) -> list[Series]:
-        """Evaluate now. Raises AssertionError with Prometheus's own words."""
+        """Evaluate an expression now. Raises AssertionError with Prometheus's error message."""
         found = self._get("query", {"query": expression})
         if found["resultType"] == "scalar":
             return [Series({}, [_sample(found["result"])])]
         return [Series(item["metric"], [_sample(item["value"])]) for item in found["result"]]
 
     def query_range(self, expression: str, start: float, end: float, step: float) -> list[Series]:
-        """Evaluate at every `step` seconds from `start` to `end` (unix seconds)."""
+        """Evaluate an expression every `step` seconds from `start` to `end` (unix seconds)."""
         parameters = {"query": expression, "start": start, "end": end, "step": step}
         found = self._get("query_range", {key: str(value) for key, value in parameters.items()})
         return [
@@ -81,7 +76,7 @@ class Prometheus:
         ]
 
     def rules(self) -> list[dict[str, Any]]:
-        """Return every rule as Prometheus has loaded it, with its health."""
+        """Return every rule that Prometheus has loaded, with its health."""
         found: list[dict[str, Any]] = [
             rule for group in self._get("rules", {})["groups"] for rule in group["rules"]
         ]
@@ -105,18 +100,13 @@ class Prometheus:
         except OSError:
             return False
 
-    def _stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(_WAIT)
-        self._log.close()
-
 
 def _sample(pair: tuple[float, str]) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
 def _config(relays: Mapping[str, int], interval: str) -> dict[str, Any]:
-    """Take the shipped files; put in place of Kubernetes what it would have told of the pods."""
+    """Return the shipped configuration with static targets instead of Kubernetes discovery."""
     config: dict[str, Any] = yaml.safe_load(
         (DEPLOY / "quickstart/monitoring/config/prometheus.yml").read_text(encoding="utf-8")
     )
@@ -141,7 +131,7 @@ def _config(relays: Mapping[str, int], interval: str) -> dict[str, Any]:
             },
         }
         for campaign, port in relays.items()
-        for container in ("presend", "application")  # of which only the first is to be scraped
+        for container in ("presend", "application")  # only the first must be scraped
     ]
     config["scrape_configs"] = [job]
     return config

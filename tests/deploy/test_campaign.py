@@ -1,4 +1,4 @@
-"""campaign/: what a campaign has for itself, and where its addresses come from."""
+"""Tests of campaign/: the isolation of each campaign, and its addresses."""
 
 import re
 

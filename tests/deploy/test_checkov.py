@@ -1,4 +1,4 @@
-"""checkov over the manifests. What it still says is known, each with the reason to leave it so."""
+"""Runs checkov on the manifests. Each accepted finding is listed with the reason."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from tests.deploy.manifests import built
 
 CHECKOV = "checkov==3.3.30"
-BUILDS = ("campaign-x", "quickstart")  # the sidecar's examples are a user's, good and bad
+BUILDS = ("campaign-x", "quickstart")  # not the sidecar's examples of users' workloads
 EVERYWHERE = ""
 KNOWN = {
     ("CKV_K8S_11", EVERYWHERE): "no CPU limit: a throttled relay makes its application wait",
@@ -26,7 +26,7 @@ KNOWN = {
 
 
 def failed(folder: Path) -> set[tuple[str, str]]:
-    """Return (check, resource) of all that checkov finds wrong."""
+    """Return (check, resource) for every failed check."""
     uv = Path(sys.executable).with_name("uv")
     done = subprocess.run(
         [

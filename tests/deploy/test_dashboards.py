@@ -1,4 +1,4 @@
-"""The dashboards: Grafana's types, PromQL that parses, metrics that exist, nothing left unset."""
+"""Tests of the dashboards: Grafana's types, valid PromQL, existing metrics, required fields."""
 
 import json
 import re

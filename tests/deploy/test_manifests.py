@@ -1,4 +1,4 @@
-"""The objects in deploy/k8s: valid, restricted, reviewed, with settings that presend accepts."""
+"""Tests of deploy/k8s: schemas, Pod Security `restricted`, snapshots, and valid settings."""
 
 import copy
 import re

@@ -1,4 +1,4 @@
-"""A real Prometheus over real relays under load: no panel and no rule is without data."""
+"""Prometheus scrapes relays under load: every panel and every rule must have data."""
 
 import html
 import math
@@ -25,7 +25,7 @@ DECIDING = {"and", "unless", "==", "!=", "<", "<=", ">", ">="}
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    """Run everything, until the slowest recording rule has had two scrapes to work on."""
+    """Run the relays and Prometheus, and wait until every recording rule can have data."""
     with watched(tmp_path_factory.mktemp("watched")) as running:
         eventually(
             lambda: has_data(running, f'campaign:presend_refused:ratio30m{{campaign="{BAD}"}}'),
@@ -40,7 +40,7 @@ def has_data(world: Watched, expression: str) -> bool:
 
 
 def operands(expression: Any) -> Iterator[str]:  # noqa: ANN401 - a tree of promql-parser's
-    """Yield what an alert compares: the parts of its expression that must always have data."""
+    """Yield the operands of an alert's comparisons, which must always have data."""
     match expression:
         case promql_parser.BinaryExpr() if str(expression.op) in DECIDING:
             yield from operands(expression.lhs)
@@ -52,7 +52,7 @@ def operands(expression: Any) -> Iterator[str]:  # noqa: ANN401 - a tree of prom
         case promql_parser.NumberLiteral():
             return
         case _:
-            # Two minutes have no yesterday: what looks back half an hour is asked of now.
+            # The test has no data from half an hour ago, so such offsets are removed.
             yield expression.prettify().replace(" offset 30m", "")
 
 

@@ -1,4 +1,4 @@
-"""Who may talk to whom, with both campaigns in one cluster."""
+"""Tests of the NetworkPolicies, with both campaigns in one cluster."""
 
 import pytest
 
@@ -104,7 +104,7 @@ def test_without_policies_everything_passes() -> None:
 
 
 def test_every_policy_is_needed() -> None:
-    """Without any one of them, some line of the tables would be wrong."""
+    """Removing any policy changes at least one row of the tables above."""
     for policy in POLICIES:
         rest = [item for item in POLICIES if item is not policy]
         wrong = [

@@ -1,4 +1,4 @@
-"""The rules: promtool's own checks, a case for each alert both ways, and a runbook for each."""
+"""Tests of the rules: promtool, firing and quiet cases for each alert, and runbooks."""
 
 import re
 import subprocess
@@ -78,7 +78,7 @@ def test_a_runbook_can_be_followed(alert: str) -> None:
 
 
 def test_the_operator_takes_the_rules_as_the_documentation_says() -> None:
-    """docs/kubernetes.md makes a PrometheusRule of the same file by indenting it."""
+    """docs/kubernetes.md builds a PrometheusRule from the same file by indenting it."""
     text = (ROOT / "docs/kubernetes.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"```sh\n(for .*?)\| kubectl apply[^\n]*\n```", text, re.DOTALL)
     done = subprocess.run(

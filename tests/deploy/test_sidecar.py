@@ -1,4 +1,4 @@
-"""components/sidecar: presend in any workload of a user's kustomization."""
+"""Tests of components/sidecar, which adds presend to the workloads of a kustomization."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""Numbers as Grafana writes them, for the units that the dashboards use."""
+"""Formats numbers as Grafana does, in the units that the dashboards use."""
 
 import math
 
@@ -6,7 +6,7 @@ _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
 def shown(value: float, unit: str) -> str:
-    """Return a value in a panel's unit."""
+    """Return a value as text, in the unit of a panel."""
     if math.isnan(value):
         return "no value"
     if unit == "percentunit":

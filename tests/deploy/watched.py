@@ -1,4 +1,4 @@
-"""Two campaigns' relays under load: one with a good list, one with a bad list and a small pool."""
+"""Two campaigns under load: one with a good list; one with a bad list and a small pool."""
 
 import contextlib
 import itertools
@@ -40,7 +40,7 @@ BAD_RECIPIENTS = (
 
 
 class Watched(NamedTuple):
-    """Relays by campaign, and the Prometheus that watches them."""
+    """The relays by campaign, their load, and the Prometheus that scrapes them."""
 
     relays: dict[str, Presend]
     campaigns: dict[str, list["Campaign"]]
@@ -49,7 +49,7 @@ class Watched(NamedTuple):
 
 
 class Campaign:
-    """An application: a thread that sends messages of 20 recipients over and over."""
+    """A thread that repeatedly sends messages to 20 recipients each."""
 
     def __init__(self, port: int, bad: int) -> None:
         self.bad = bad
@@ -61,13 +61,13 @@ class Campaign:
         self._thread.start()
 
     def stop(self) -> None:
-        """Send no more."""
+        """Stop sending, and wait for the thread."""
         self._stopped.set()
         self._thread.join(10)
 
     def _run(self) -> None:
         while not self._stopped.wait(0.02):
-            # Whatever went wrong, an application sends again later.
+            # After any SMTP error the application tries again later.
             with (
                 contextlib.suppress(smtplib.SMTPException),
                 smtplib.SMTP("127.0.0.1", self._port, timeout=20) as session,

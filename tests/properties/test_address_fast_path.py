@@ -1,4 +1,4 @@
-"""The fast path for plain ASCII and email-validator never disagree."""
+"""The fast path for plain ASCII addresses always agrees with email-validator."""
 
 import unicodedata
 
@@ -48,7 +48,7 @@ domains = st.builds(
 
 @st.composite
 def nearly_addresses(draw: st.DrawFn) -> str:
-    """Return an address, or one with something put in, taken out or repeated."""
+    """Return an address, possibly with characters inserted, removed or repeated."""
     text = f"{draw(dotted_locals)}@{draw(st.one_of(domains, st.sampled_from(sorted(RULES))))}"
     for _ in range(draw(st.integers(0, 2))):
         place = draw(st.integers(0, len(text)))
@@ -65,7 +65,7 @@ def nearly_addresses(draw: st.DrawFn) -> str:
 
 
 def expected(text: str, options: SyntaxOptions = DEFAULT) -> tuple[str, str] | None:
-    """Return local part and A-label domain as email-validator has them, None if it refuses."""
+    """Return the local part and A-label domain that email-validator gives, None if it refuses."""
     try:
         found = validate_email(
             text,
@@ -78,7 +78,7 @@ def expected(text: str, options: SyntaxOptions = DEFAULT) -> tuple[str, str] | N
         return None
     local, domain = found.local_part, found.ascii_domain
     assert local is not None
-    # the limit is one of octets (RFC 5321 4.5.3.1.1, RFC 6531 3.3), there one of characters
+    # our limit counts octets (RFC 5321 4.5.3.1.1, RFC 6531 3.3), email-validator's characters
     written = text.rpartition("@")[0]
     if max(len(local.encode()), len(written.encode())) > 64:
         return None
@@ -86,7 +86,7 @@ def expected(text: str, options: SyntaxOptions = DEFAULT) -> tuple[str, str] | N
 
 
 def is_special(text: str) -> bool:
-    """Tell a domain that email-validator refuses for its use and not for its syntax."""
+    """Return whether email-validator refuses a domain as special-use and not for its syntax."""
     top = unicodedata.normalize("NFKC", text).rpartition(".")[2].lower()
     return top in SPECIAL_USE_DOMAIN_NAMES
 
@@ -115,7 +115,7 @@ def test_they_agree(text: str) -> None:
         return
     assert isinstance(found, Address)
     assert found.domain == known[1]
-    # email-validator folds the case of RFC 2142's names, we leave the local part as it is
+    # email-validator lower-cases the names of RFC 2142; we do not change the local part
     assert found.local in {known[0], text.rpartition("@")[0]}
     assert found.local.lower() == known[0].lower()
     assert found.needs_smtputf8 is not known[0].isascii()
@@ -172,7 +172,7 @@ def test_the_canonical_form_is_its_own(text: str) -> None:
     found = parse(text)
     if isinstance(found, Address) and len(found.canonical.encode()) <= 254:
         again = parse(found.canonical)
-        # lower case may take more octets than a local part has: then it is no address any more
+        # the lower-case form may exceed the limit of a local part; it is then not an address
         if isinstance(again, Address):
             assert again.canonical == found.canonical
         else:

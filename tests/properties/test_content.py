@@ -1,4 +1,4 @@
-"""The content scanners: however the octets are cut, the same comes out (RFC 5321 4.1.1.4)."""
+"""The content scanners give the same result for any division into chunks (RFC 5321 4.1.1.4)."""
 
 import re
 from itertools import pairwise
@@ -22,13 +22,13 @@ CLEAN = st.lists(
 
 
 def cut(stream: bytes, places: list[int]) -> list[bytes]:
-    """Cut `stream` at `places`."""
+    """Split `stream` at `places`."""
     edges = sorted({p % (len(stream) + 1) for p in places} | {0, len(stream)})
     return [stream[a:b] for a, b in pairwise(edges)]
 
 
 def scan(chunks: list[bytes]) -> tuple[bytes, bytes | None, str]:
-    """Return what goes upstream, what is left behind the end, and the fault."""
+    """Return the octets passed upstream, those after the end of data, and the fault."""
     scanner = DataScanner(LIMIT)
     content, rest = b"", None
     for chunk in chunks:
@@ -43,7 +43,7 @@ def scan(chunks: list[bytes]) -> tuple[bytes, bytes | None, str]:
 @given(STREAMS, st.lists(st.integers(0, 400), max_size=12))
 @example(b"\r.\n", [2])
 def test_any_cutting_finds_the_same_end_and_fault(stream: bytes, places: list[int]) -> None:
-    """The end, the rest and the fault do not depend on how the stream was cut."""
+    """The end, the rest and the fault do not depend on how the stream was split."""
     _content, rest, fault = scan([stream])
     _pieces, rest_cut, fault_cut = scan(cut(stream, places))
     assert (rest_cut, fault_cut) == (rest, fault)
@@ -51,7 +51,7 @@ def test_any_cutting_finds_the_same_end_and_fault(stream: bytes, places: list[in
 
 @given(CLEAN, st.lists(st.integers(0, 400), max_size=12))
 def test_any_cutting_passes_the_same_content(stream: bytes, places: list[int]) -> None:
-    """Content without a fault passes as it is, whatever the cutting."""
+    """Content without a fault passes unchanged, however it was split."""
     whole = stream + b"\r\n.\r\nQUIT\r\n"
     content, rest, fault = scan(cut(whole, places))
     assert (content, rest, fault) == scan([whole])
@@ -78,7 +78,7 @@ def test_nothing_that_could_end_a_message_elsewhere_leaves(
 def test_chunks_become_dot_stuffed_lines(
     message: bytes, chunk_edges: list[int], socket_edges: list[int]
 ) -> None:
-    """BDAT content, dots undone, is what the client sent, with a line end at its end."""
+    """BDAT content, after dot-unstuffing, is what the client sent, ended by CRLF."""
     scanner = ChunkScanner(LIMIT)
     content = b""
     chunks = cut(message, chunk_edges) or [b""]
@@ -97,7 +97,7 @@ def test_chunks_become_dot_stuffed_lines(
 
 @given(st.integers(90, 110), st.lists(st.integers(0, 3000), max_size=12))
 def test_a_hundred_received_headers_are_a_loop(count: int, places: list[int]) -> None:
-    """Exactly from a hundred Received headers on, and only in the header (RFC 5321 6.3)."""
+    """A hundred Received fields in the header are a loop, fewer are not (RFC 5321 6.3)."""
     body = b"\r\n" + b"Received: in the body\r\n" * 5
     stream = b"rEceived: by x\r\n" * count + body + b".\r\n"
     _content, rest, fault = scan(cut(stream, places))

@@ -1,4 +1,4 @@
-"""DNS messages are read as dnspython reads them, and no octets do any harm."""
+"""The DNS parser agrees with dnspython, and any octets give a result or its own error."""
 
 import contextlib
 import ipaddress
@@ -64,7 +64,7 @@ DATA = {
 
 
 def value(data: Any) -> Mx | bytes | str:  # noqa: ANN401 dnspython has a class for each type
-    """What our reader should make of a record that dnspython has."""
+    """Return the value that the parser should give for a record of dnspython."""
     match data.rdtype:
         case dns.rdatatype.A | dns.rdatatype.AAAA:
             return ipaddress.ip_address(data.address).packed
@@ -141,6 +141,6 @@ def test_a_reply_with_one_octet_changed_does_no_harm(data: st.DataObject, kind: 
 
 
 def _reply_with(octets: bytes, asked: bytes) -> bytes:
-    """A reply to `asked` with `octets` in place of one record."""
+    """Return a reply to `asked` with `octets` in place of one record."""
     end = len(asked) - 11
     return asked[:2] + b"\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00" + asked[12:end] + octets

@@ -1,4 +1,4 @@
-"""Replies of the upstream to an outcome: whatever comes, nobody is accepted who was not."""
+"""From replies of the upstream to an outcome: no recipient is accepted without a 2xx of its own."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,7 +26,7 @@ def reply(code: int) -> UpstreamReply:
 def test_a_recipient_is_accepted_only_behind_mail_and_by_its_own_reply(
     asked: Asked, data: st.DataObject
 ) -> None:
-    asked.again = asked.again if asked.mail else 0  # they are named again behind MAIL only
+    asked.again = asked.again if asked.mail else 0  # recipients are repeated only after a new MAIL
     number = asked.mail + asked.again + asked.rcpts + asked.data
     codes = data.draw(st.lists(CODES, min_size=number, max_size=number))
     if not codes:

@@ -1,4 +1,4 @@
-"""The command parser and the session: any octets give a reply, never an error."""
+"""The command parser and line reader: any octets give a result or a reply, never another error."""
 
 import contextlib
 import re
@@ -26,7 +26,7 @@ LINES = st.lists(_WORDS | st.binary(max_size=8), max_size=12).map(b" ".join)
 
 @given(LINES)
 def test_any_octets_parse_or_are_refused(line: bytes) -> None:
-    """Each parser returns its type or raises BadCommand, whatever it is given."""
+    """Each parser returns its type or raises BadCommand, for any input."""
     for parse in (commands.parse_mail, RCPT, commands.parse_bdat):
         with contextlib.suppress(BadCommand):
             parse(line)
@@ -37,7 +37,7 @@ def test_any_octets_parse_or_are_refused(line: bytes) -> None:
     st.sampled_from([b"", b" SIZE=123", b" size=123 BODY=8BITMIME", b" RET=FULL ENVID=abc"]),
 )
 def test_a_good_path_comes_out_as_it_went_in(address: str, params: bytes) -> None:
-    """Paths and parameters survive; DSN parameters are kept octet for octet."""
+    """Paths and parameters are returned unchanged; DSN parameters octet for octet."""
     mail = commands.parse_mail(b"FROM:<" + address.encode() + b">" + params)
     assert mail == Mail(
         address,
@@ -51,7 +51,7 @@ def test_a_good_path_comes_out_as_it_went_in(address: str, params: bytes) -> Non
 
 @given(st.lists(st.sampled_from(b'" @ , : > < \\ a . \xc3\xa4 \xff'.split())).map(b"".join))
 def test_to_in_small_letters_reads_the_same(path: bytes) -> None:
-    """The case of the keyword changes neither the recipient nor the complaint."""
+    """The case of the keyword changes neither the recipient nor the error."""
     found: list[str] = []
     for keyword in (b"TO", b"to"):
         try:
@@ -63,7 +63,7 @@ def test_to_in_small_letters_reads_the_same(path: bytes) -> None:
 
 @given(st.lists(LINES, max_size=8), st.lists(st.integers(0, 300), max_size=10))
 def test_lines_do_not_depend_on_how_they_arrive(lines: list[bytes], places: list[int]) -> None:
-    """The same lines and the same complaints come out, however the octets are cut."""
+    """The same lines and errors result, however the octets are split."""
     stream = b"\r\n".join(lines) + b"\r\n"
     edges = sorted({p % (len(stream) + 1) for p in places} | {0, len(stream)})
     whole, pieces = Input(), Input()
@@ -78,7 +78,7 @@ def test_lines_do_not_depend_on_how_they_arrive(lines: list[bytes], places: list
 
 
 def read(source: Input) -> list[bytes | str]:
-    """Read every complete line; a bad one as the reply to it."""
+    """Read all complete lines; a line that is refused is returned as its reply."""
     found: list[bytes | str] = []
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Adding a metric takes a declaration in its part; the page on metrics must then name it."""
+"""Adding a metric takes one declaration in the part that counts it, and a row in the docs."""
 
 import shutil
 import subprocess
@@ -30,7 +30,7 @@ asyncio.run(main())
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of the project in which one part has one metric more."""
+    """A copy of the project with one more metric."""
     for name in ("relay", "validators", "tests/docs", "tests/support", "docs"):
         shutil.copytree(
             ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", "*.so")

@@ -1,4 +1,4 @@
-"""Adding a section to the status page takes a function, handed to the process by its part."""
+"""Adding a section to the status page takes one function, passed to the process."""
 
 import asyncio
 import gc

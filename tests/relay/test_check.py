@@ -1,4 +1,4 @@
-"""`presend check`: what is read, what is said, and in what order."""
+"""`presend check`: its input formats, its output and the order of the output."""
 
 import argparse
 import io
@@ -25,7 +25,7 @@ Check = Callable[..., int]
 
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch) -> Check:
-    """Run the command on a file, or on octets as standard input; without DNS by default."""
+    """Run the command on a file or on octets as standard input; without DNS by default."""
     settings = Settings(store="memory:", role={"allow": []})
 
     def checked(source: Path | bytes, *words: str, dns: bool = False) -> int:
@@ -222,7 +222,7 @@ def test_no_bar_without_a_terminal(check: Check, capsys: pytest.CaptureFixture[s
 def test_a_bar_on_a_terminal(check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
-            """Say that it is one."""
+            """Return True."""
             return True
 
     terminal = Terminal()

@@ -1,4 +1,4 @@
-"""The command line: what it says, what it returns, and what it does not import."""
+"""The command line: its messages, its exit codes, and imports it must avoid."""
 
 import os
 import signal
@@ -132,7 +132,7 @@ def test_config_prints_a_file_that_can_be_loaded(
 def run(
     *words: str, close_output: bool = False, **environ: str
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run presend as a process of its own."""
+    """Run presend as a child process."""
     read, write = os.pipe()
     if close_output:
         os.close(read)
@@ -185,7 +185,7 @@ def test_an_interrupt_ends_quietly(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "relay", "suppress", "import", str(pipe)], stderr=subprocess.PIPE
     ) as child:
-        with pipe.open("wb") as writer:  # opens when the command reads
+        with pipe.open("wb") as writer:  # blocks until the command opens the pipe
             writer.write(b"ann@example.com\n" * 10)
             writer.flush()
             child.send_signal(signal.SIGINT)

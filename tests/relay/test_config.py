@@ -1,4 +1,4 @@
-"""Settings: where they come from, and what is said of wrong ones."""
+"""Settings: their sources, and the messages about wrong ones."""
 
 import os
 import threading
@@ -28,19 +28,19 @@ UPSTREAM = "smtp://127.0.0.1:2526"
 
 
 def loaded(**environ: str) -> Settings:
-    """The settings of an environment."""
+    """Return the settings loaded from these variables."""
     return load(environ=environ).settings
 
 
 def problems(**environ: str) -> list[str]:
-    """What is said of wrong settings."""
+    """Return the message about wrong settings."""
     with pytest.raises(SettingsError) as caught:
         loaded(**environ)
     return [str(problem) for problem in caught.value.problems]
 
 
 def problems_of_serve(**environ: str) -> list[str]:
-    """Likewise, for the command that needs an upstream."""
+    """Return the message about wrong settings of `serve`, which needs an upstream."""
     with pytest.raises(SettingsError) as caught:
         load_settings(ServeSettings, environ=environ)
     return [str(problem) for problem in caught.value.problems]
@@ -403,7 +403,7 @@ def test_the_pages_example_is_valid(tmp_path: Path, written: Callable[[str], str
 
 
 def test_the_settings_file_may_be_a_pipe(tmp_path: Path) -> None:
-    """As `PRESEND_CONFIG=<(sops --decrypt ...)` gives one."""
+    """The settings file is a pipe, as with `PRESEND_CONFIG=<(sops --decrypt ...)`."""
     pipe = tmp_path / "settings"
     os.mkfifo(pipe)
     writer = threading.Thread(target=pipe.write_text, args=("[pool]\nwait = 17.0\n",))

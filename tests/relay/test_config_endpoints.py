@@ -1,4 +1,4 @@
-"""Endpoints, upstreams and networks: any text gives a value or the module's own error."""
+"""Endpoints, upstreams and networks: any text gives a value or the error of the module."""
 
 import ipaddress
 from contextlib import suppress
@@ -97,7 +97,7 @@ def test_no_endpoints(text: str) -> None:
         ("localhost", True),
         ("127.9.9.9", True),
         ("::1", True),
-        ("0.0.0.0", False),  # noqa: S104 - it is no binding
+        ("0.0.0.0", False),  # noqa: S104 - nothing listens on it
         ("::", False),
         ("192.0.2.1", False),
         ("localhost.example", False),
@@ -147,7 +147,7 @@ def test_who_may_connect() -> None:
     assert nobody.permits("::ffff:127.0.0.1")
     assert not nobody.permits("10.0.0.1")
     pods = AllowList([parse_network("10.42.0.0/16"), parse_network("fd00:42::/64")])
-    for _ in range(2):  # the second time from memory
+    for _ in range(2):  # the second result comes from the cache
         assert pods.permits("10.42.255.1")
         assert pods.permits("::ffff:10.42.0.1")
         assert pods.permits("fd00:42::7")
@@ -190,7 +190,7 @@ certificates = st.sampled_from(
 def test_no_settings_make_an_open_relay(
     listen: list[str], allow: list[str], auth: dict[str, str], tls: dict[str, str]
 ) -> None:
-    """Loopback only, or a narrow set of networks, or AUTH: whatever else is set."""
+    """Any accepted settings limit clients to loopback, to narrow networks, or to AUTH."""
     environ = {"PRESEND_LISTEN": ",".join(listen), "PRESEND_ALLOW_CLIENTS": ",".join(allow)}
     with suppress(SettingsError):
         settings = load(environ=environ | auth | tls).settings

@@ -1,4 +1,4 @@
-"""Every event reaches every sink, whatever another sink does; docs/events.md names all fields."""
+"""Every event reaches every sink, even if one fails; docs/events.md lists all fields."""
 
 import json
 import re
@@ -31,8 +31,8 @@ REPLY = ReplyReceived("final", 250, "google", "2.0.0")
 FAULT = UpstreamFault("connect", "smtp.example.net:587", "connection refused")
 
 
-class _Keeper:
-    """Keeps the events it was given."""
+class _Recorder:
+    """A sink that stores the events."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []
@@ -46,14 +46,14 @@ class _Keeper:
 
 
 class _Broken:
-    """A sink with a fault."""
+    """A sink that raises."""
 
     def take(self, batch: Batch) -> None:
         raise ValueError(batch)
 
 
 def test_every_sink_gets_every_event_in_order() -> None:
-    one, two, events = _Keeper(), _Keeper(), Events()
+    one, two, events = _Recorder(), _Recorder(), Events()
     events.add_sink(one)
     events.add_sink(two)
     events.emit(REPLY)
@@ -63,7 +63,7 @@ def test_every_sink_gets_every_event_in_order() -> None:
 
 
 def test_the_caller_only_appends_and_a_flush_hands_over_once() -> None:
-    keeper, events = _Keeper(), Events()
+    keeper, events = _Recorder(), Events()
     events.add_sink(keeper)
     events.emit(REPLY)
     events.emit(FAULT)
@@ -75,7 +75,7 @@ def test_the_caller_only_appends_and_a_flush_hands_over_once() -> None:
 
 def test_an_event_has_the_time_it_was_emitted() -> None:
     times = iter([1.5, 2.5])
-    keeper, events = _Keeper(), Events(clock=lambda: next(times))
+    keeper, events = _Recorder(), Events(clock=lambda: next(times))
     events.add_sink(keeper)
     events.emit(REPLY)
     events.emit(FAULT)
@@ -84,7 +84,7 @@ def test_an_event_has_the_time_it_was_emitted() -> None:
 
 
 def test_a_full_buffer_is_flushed_at_once_and_loses_nothing() -> None:
-    keeper, events = _Keeper(), Events(capacity=2)
+    keeper, events = _Recorder(), Events(capacity=2)
     events.add_sink(keeper)
     for _ in range(5):
         events.emit(REPLY)
@@ -94,7 +94,7 @@ def test_a_full_buffer_is_flushed_at_once_and_loses_nothing() -> None:
 
 
 def test_broken_sink_is_logged_once_and_stops_nobody(caplog: pytest.LogCaptureFixture) -> None:
-    keeper, events = _Keeper(), Events(capacity=1)
+    keeper, events = _Recorder(), Events(capacity=1)
     for sink in (_Broken(), keeper, _Broken()):
         events.add_sink(sink)
     events.emit(REPLY)

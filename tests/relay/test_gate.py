@@ -1,4 +1,4 @@
-"""The gate: asked before MAIL and before RCPTs go to the upstream, settled at the end."""
+"""The gate: it is asked before MAIL and before RCPTs go upstream, and settled at the end."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ MAIL = b"MAIL FROM:<news@app.example>\r\n"
 
 
 class Scripted(Gate):
-    """Answers as it is told, and keeps what it was asked."""
+    """A gate that gives set answers and records the calls."""
 
     def __init__(self) -> None:
         self.message: list[Admission] = []
@@ -22,17 +22,17 @@ class Scripted(Gate):
         self.settled: list[tuple[list[str], int]] = []
 
     def admit_message(self, campaign: str, segment: str) -> Admission:
-        """Give the next answer, or admit."""
+        """Return the next set answer; admit if there is none."""
         return self.message.pop(0) if self.message else super().admit_message(campaign, segment)
 
     def admit(self, campaign: str, segment: str, provider: str, count: int) -> Admission:
-        """Give the provider's next answer, or admit."""
+        """Return the next set answer for the provider; admit if there is none."""
         self.asked.append((campaign, segment, provider, count))
         answers = self.group.get(provider)
         return answers.pop(0) if answers else super().admit(campaign, segment, provider, count)
 
     def settle(self, reservations: Sequence[str], accepted: int) -> None:
-        """Keep it."""
+        """Record the call."""
         self.settled.append((list(reservations), accepted))
 
 
@@ -49,7 +49,7 @@ def rig(gate: Scripted) -> Iterator[Rig]:
 
 
 def talk(rig: Rig, client: Client, octets: bytes) -> list[bytes]:
-    """Send octets, let the upstream give its usual replies, and return the client's replies."""
+    """Send octets as the client, let the upstream reply as usual, and return the replies."""
     client.send(octets)
     rig.settle()
     for peer in rig.peers:
@@ -60,7 +60,7 @@ def talk(rig: Rig, client: Client, octets: bytes) -> list[bytes]:
 
 
 def begun(rig: Rig) -> Client:
-    """Return a client that has greeted."""
+    """Return a client that has sent EHLO."""
     client = Client(rig)
     talk(rig, client, HELO)
     return client
@@ -174,7 +174,7 @@ def test_a_message_that_ends_without_the_gate_is_settled_once(rig: Rig, gate: Sc
 def test_replies_are_counted_under_the_provider_that_all_recipients_share(
     rig: Rig, recipients: list[str], provider: str
 ) -> None:
-    """A breaker for each provider starves if replies to MAIL, DATA and content name none."""
+    """A breaker per provider needs the provider in the replies to MAIL, DATA and content."""
     client = begun(rig)
     talk(rig, client, MAIL + rcpt(*recipients) + b"DATA\r\n")
     talk(rig, client, b"Subject: x\r\n\r\n.\r\n")

@@ -1,4 +1,4 @@
-"""The HTTP server at its socket: its answers, and its limits on clients."""
+"""The HTTP server over real sockets: its responses, and its limits on clients."""
 
 import asyncio
 import base64
@@ -78,7 +78,7 @@ class Started(HttpServer):
 
     @property
     def addresses(self) -> list[Endpoint]:
-        """The addresses listened on."""
+        """The addresses on which the server listens."""
         return self.listeners.addresses
 
     async def stop(self) -> None:

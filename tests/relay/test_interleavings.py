@@ -28,7 +28,7 @@ def test_a_surplus_reply_is_no_reply_to_a_command_that_was_not_sent(rig: Rig) ->
 
 
 def test_replies_to_one_group_are_not_given_to_the_next(rig: Rig) -> None:
-    """The replies that waited for DATA's are done with, also where DATA was refused."""
+    """Replies collected until the one to DATA are cleared with it, also if DATA was refused."""
     client = Client(rig)
     client.send(
         b"EHLO client.test\r\nMAIL FROM:<a@ok.example>\r\nRCPT TO:<b@ok.example>\r\nDATA\r\n"

@@ -1,4 +1,4 @@
-"""Opening listeners: both loopback addresses, no IPv6, errors that name address and setting."""
+"""Opening listeners: both loopback addresses, hosts without IPv6, and error messages."""
 
 import asyncio
 import errno

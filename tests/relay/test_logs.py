@@ -1,4 +1,4 @@
-"""Log lines: their shape, what they hide, and that nobody waits for their reader."""
+"""Log lines: their format, masking of personal data, and a slow reader that must not block."""
 
 import fcntl
 import json
@@ -49,7 +49,7 @@ UNTRUSTED = UpstreamFault("starttls", "esp.example.net:587", "expired", certific
 
 
 class Pipe:
-    """A pipe and a writer to its end; closed after the test."""
+    """A pipe, and a log writer on its writing end; closed after the test."""
 
     def __init__(self, capacity: int = 1 << 20) -> None:
         self.reading, self.writing = os.pipe()
@@ -57,13 +57,13 @@ class Pipe:
         self.open = {self.reading, self.writing}
 
     def close_end(self, end: int) -> None:
-        """Close one end, once."""
+        """Close one end, unless it is already closed."""
         if end in self.open:
             self.open.remove(end)
             os.close(end)
 
     def read(self) -> bytes:
-        """Stop the writer and return all that came through."""
+        """Stop the writer and return everything it wrote."""
         assert self.writer.close(10)
         self.close_end(self.writing)
         with os.fdopen(self.reading, "rb") as file:
@@ -85,7 +85,7 @@ def make_pipe() -> Iterator[Callable[..., Pipe]]:
 
     yield make
     for pipe in pipes:
-        pipe.close_end(pipe.reading)  # frees a thread that waits for a reader
+        pipe.close_end(pipe.reading)  # unblocks a thread that waits to write
         pipe.writer.close(10)
         pipe.close_end(pipe.writing)
 
@@ -112,7 +112,7 @@ def written(pipe: Pipe, *events: Event, **settings: Any) -> list[dict[str, Any]]
     return pipe.lines()
 
 
-# What a line says
+# Content of a line
 
 
 def test_recipient(pipe: Pipe) -> None:
@@ -241,7 +241,7 @@ def test_an_event_is_one_printable_line_whatever_it_holds(
             assert Recipient(**{name: fields[name] for name in Recipient._fields}) == event
 
 
-# What a line hides
+# Masking
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ def test_nothing_is_masked_when_the_operator_says_so(pipe: Pipe) -> None:
     assert (message["sender"], message["reply"]) == (MESSAGE.sender, MESSAGE.reply)
 
 
-# Who does not wait, and what is lost
+# Slow readers, and lines that are dropped
 
 
 def test_lines_of_a_batch_are_written_in_one_piece(
@@ -378,7 +378,7 @@ def test_non_blocking_descriptor_loses_nothing(pipe: Pipe, monkeypatch: pytest.M
     full = threading.Event()
 
     class Poll:
-        """Tells when the writer has to wait."""
+        """Reports when the writer has to wait."""
 
         def __init__(self) -> None:
             self._poll = poll()
@@ -420,7 +420,7 @@ def test_event_that_cannot_be_written_takes_no_other_with_it(
     assert caplog.records[0].exc_info is not None
 
 
-# What the program says
+# Operational log of the program
 
 
 @pytest.mark.usefixtures("_restored_logging")
@@ -480,7 +480,7 @@ def test_record_that_cannot_be_formatted_raises_nothing(
 ) -> None:
     install(pipe.writer, campaign="spring")
     handlers = logging.getLogger().handlers
-    handlers[:] = handlers[-1:]  # pytest's own handlers do raise
+    handlers[:] = handlers[-1:]  # without pytest's own handlers, which raise
     logging.getLogger("relay").info("%d", "x")
     assert pipe.read() == b""
     assert "Logging error" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What each part counts, what Prometheus sees of it, and that no input makes unbounded series."""
+"""Metrics: what each part counts, the exposition format, and bounded label values."""
 
 import json
 import re
@@ -70,7 +70,7 @@ class _Store:
 
 
 class Parts:
-    """A registry and the parts that register in it, as far as `presend serve` counts."""
+    """A registry with the metrics of all parts of `presend serve`."""
 
     def __init__(self) -> None:
         self.registry = registry = Registry("spring")
@@ -81,7 +81,7 @@ class Parts:
         self.store = StoreMetrics(registry, _Store())  # type: ignore[arg-type]
 
     def emit(self, *events: Event) -> None:
-        """Hand events to the mail metrics."""
+        """Pass events to the mail metrics."""
         self.mail.take([(0.0, event) for event in events])
 
     def page(self) -> str:
@@ -91,7 +91,7 @@ class Parts:
 
 @pytest.fixture
 def parts() -> Parts:
-    """All parts, with what is read at scrape."""
+    """All parts, including the values that are read at each scrape."""
     made = Parts()
     made.server.watch_sessions(lambda: range(7))
     pool = SimpleNamespace(idle=3, busy=2, connecting=0)
@@ -101,7 +101,7 @@ def parts() -> Parts:
 
 
 def samples(parts: Parts) -> dict[tuple[str, ...], float]:
-    """Everything exposed: name, then the label values in the declared order."""
+    """All samples, by name and label values in the declared order."""
     order = {each.name.removesuffix("_total"): each for each in parts.registry.declarations}
     found = {}
     for family in parse(parts.page()):
@@ -113,7 +113,7 @@ def samples(parts: Parts) -> dict[tuple[str, ...], float]:
 
 
 def changes(parts: Parts, act: Callable[[], None]) -> dict[tuple[str, ...], float]:
-    """What an act adds, histogram buckets left out."""
+    """Return the samples that an action changes, without histogram buckets."""
     before = samples(parts)
     act()
     return {
@@ -357,7 +357,7 @@ events = st.one_of(
 
 
 def allowed(label: str) -> set[str]:
-    """The values a label may have: the closed sets, spelled out."""
+    """The values that each label may have."""
     values: dict[str, set[str]] = {
         "campaign": {"spring"},
         "verdict": {"accept", "defer", "reject", "other"},
@@ -374,7 +374,7 @@ def allowed(label: str) -> set[str]:
 
 def exposed_labels(parts: Parts) -> Iterator[tuple[str, str]]:
     for family in parse(parts.page()):
-        if family.name != "presend_suppression_entries":  # fed by the store, not by events
+        if family.name != "presend_suppression_entries":  # counts entries of the store, not events
             for sample in family.samples:
                 yield from (item for item in sample.labels.items() if item[0] != "le")
 
@@ -454,7 +454,7 @@ def test_the_page_describes_every_metric() -> None:
     assert documented == {each.name: (each.kind, each.labels) for each in declarations()}
 
 
-LABELS_OF_THEIR_OWN = {  # labels whose values differ from metric to metric, as the page calls them
+LABELS_OF_THEIR_OWN = {  # labels whose values differ between metrics, as docs/metrics.md calls them
     ("reason", "presend_recipients_total"): "reason of recipients and facts",
     ("reason", "presend_observed_total"): "reason of recipients and facts",
     ("reason", "presend_suppression_entries"): "reason of suppressions",

@@ -1,4 +1,4 @@
-"""The shell of a long-running command: what its parts hand over, and the order of its end."""
+"""The process of a long-running command: what its parts register, and the order of shutdown."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ def _restored() -> Iterator[None]:
 
 
 class Command:
-    """The smallest command: it listens on nothing, and its drain is steered by the test."""
+    """A minimal command without listeners, whose drain the test controls."""
 
     def __init__(self, process: Process) -> None:
         self.process = process
@@ -48,7 +48,7 @@ class Command:
         return {"smtp": []}
 
     async def drain(self) -> int:
-        """Drain until the test lets it end."""
+        """Drain until the test ends it."""
         self.steps.append("drain")
         self.draining.set()
         await self.drained.wait()
@@ -120,7 +120,7 @@ async def test_events_are_flushed_and_parts_ticked_in_time(
     ticked, taken = asyncio.Event(), asyncio.Event()
 
     class Sink:
-        """Notes that a batch came."""
+        """A sink that records that a batch arrived."""
 
         def take(self, _: object) -> None:
             taken.set()

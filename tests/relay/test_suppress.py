@@ -1,4 +1,4 @@
-"""`presend suppress`: the list as an operator sees and changes it."""
+"""`presend suppress`: listing and changing the suppression list."""
 
 import errno
 import hashlib
@@ -24,7 +24,7 @@ MD5 = hashlib.md5(b"bob@example.com", usedforsecurity=False).hexdigest()
 
 @pytest.fixture(autouse=True)
 def database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The store that the commands of a test work on."""
+    """The database that the commands of a test use."""
     for name in os.environ:
         if name.startswith("PRESEND_") or name == "CAMPAIGN_ID":
             monkeypatch.delenv(name)
@@ -37,7 +37,7 @@ Suppress = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def suppress(capsys: pytest.CaptureFixture[str]) -> Suppress:
-    """Run `presend suppress`: its exit code, its output, and what it said."""
+    """Run `presend suppress`; return exit code, stdout and stderr."""
 
     def run(*words: str) -> tuple[int, str, str]:
         code = cli.main(["suppress", *words])
@@ -133,7 +133,7 @@ def test_a_plain_list(suppress: Suppress, listed: Callable[[], list[str]], tmp_p
         ("\ufeffemail;name\nann@example.com;Ann\n", [], ["address ann@example.com all import"]),
         ("domain\n@example.net\n", [], ["domain example.net all import"]),
         (f"md5\tx\n{MD5}\t1\n", [], [f"md5 {MD5} all import"]),
-        # The domain only describes the address: it must not be suppressed as a whole.
+        # The domain column belongs to the address: the domain itself must not be suppressed.
         ("domain,email\nexample.com,ann@example.com\n", [], ["address ann@example.com all import"]),
         (
             f"email,sha256,domain\n,{SHA256},\n,,example.net\n",
@@ -281,7 +281,7 @@ def test_changes_are_seen_by_a_store_that_is_open(suppress: Suppress, database: 
 def test_a_full_disk_is_told_and_changes_nothing(
     suppress: Suppress, listed: Callable[[], list[str]], tmp_path: Path
 ) -> None:
-    """A limit on the size of files stands for the disk."""
+    """A limit on the file size simulates a full disk."""
     suppress("add", "ann@example.com")
     (tmp_path / "list").write_text("".join(f"user{n}@example.com\n" for n in range(100_000)))
     limit = 2 * 2**20
@@ -316,7 +316,7 @@ def test_a_progress_bar_on_a_terminal_only(tmp_path: Path) -> None:
         while part := os.read(ours, 65536):
             shown += part
     except OSError as error:
-        if error.errno != errno.EIO:  # how a terminal says that nobody writes any more
+        if error.errno != errno.EIO:  # reading a terminal whose other end is closed gives EIO
             raise
     os.close(ours)
     assert done.returncode == 0

@@ -1,4 +1,4 @@
-"""One reader of tables: `check` and `suppress import` read the same files."""
+"""The table reader that `check` and `suppress import` share."""
 
 import argparse
 import contextlib
@@ -118,13 +118,13 @@ def test_a_fault_is_named_by_the_line_in_which_its_row_begins(octets: bytes, lin
 
 
 def pieces(octets: bytes, cuts: list[int]) -> Iterator[bytes]:
-    """The octets in pieces."""
+    """Split the octets into chunks."""
     for start, end in pairwise([0, *sorted(cut % (len(octets) + 1) for cut in cuts), len(octets)]):
         yield octets[start:end]
 
 
 def rows(octets: bytes, cuts: list[int]) -> list[tables.Row] | str:
-    """The rows of a CSV that arrives in pieces, or the error."""
+    """Return the rows of a CSV that arrives in chunks, or the error."""
     lines, table = tables.LineReader(), tables.RowReader()
     found: list[tables.Row] = []
     try:

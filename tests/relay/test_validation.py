@@ -1,4 +1,4 @@
-"""What judges a list: the validators, with the store that the settings name."""
+"""The validation of a list: the pipeline with the store that the settings name."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from relay.stores import StoreError
 from validators.verdict import Accept
 
 
-@pytest.mark.may_block  # a command of its own: nobody else waits for this loop
+@pytest.mark.may_block  # a command whose event loop serves nothing else
 async def test_a_list_is_judged_where_no_relay_ever_ran() -> None:
     async with validation(load_settings(JudgingSettings, environ={}), dns=False) as judges:
         judged = judges.pipeline.judge(["ann@example.com"])

@@ -1,1 +1,1 @@
-"""The rig that tests share: real clients, real peers, and peers that misbehave."""
+"""Helpers that tests share: SMTP clients, real servers, and servers that misbehave."""

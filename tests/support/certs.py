@@ -1,4 +1,4 @@
-"""Throw-away certificates: one authority a test session, and contexts for both ends."""
+"""Certificates for tests: one authority per test session, and TLS contexts for both ends."""
 
 import ssl
 from pathlib import Path
@@ -9,7 +9,7 @@ NAMES = ("localhost", "127.0.0.1", "upstream.example")
 
 
 class Certificates:
-    """An authority, a good server certificate, and a server certificate nobody trusts."""
+    """A trusted authority with a server certificate, and a certificate of another authority."""
 
     def __init__(self, directory: Path) -> None:
         authority = trustme.CA()
@@ -25,23 +25,23 @@ class Certificates:
         self._good = good
 
     def server(self) -> ssl.SSLContext:
-        """A server whose certificate the authority signed for NAMES."""
+        """A server context with a certificate for NAMES, signed by the authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._good.configure_cert(context)
         return context
 
     def stranger(self) -> ssl.SSLContext:
-        """A server whose certificate is signed by an authority nobody knows."""
+        """A server context with a certificate signed by an unknown authority."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         trustme.CA().issue_cert(*NAMES).configure_cert(context)
         return context
 
     def misnamed(self) -> ssl.SSLContext:
-        """A server whose certificate is good, for another host."""
+        """A server context with a valid certificate for another host name."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._authority.issue_cert("elsewhere.example").configure_cert(context)
         return context
 
     def client(self) -> ssl.SSLContext:
-        """A client that trusts the authority."""
+        """A client context that trusts the authority."""
         return ssl.create_default_context(cafile=str(self.ca_file))

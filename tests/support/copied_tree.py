@@ -17,7 +17,7 @@ class CopiedTree(NamedTuple):
     root: Path
 
     def replace(self, name: str, old: str, new: str) -> None:
-        """Replace a text that occurs once in a file; the name is relative to the tree."""
+        """Replace a text that occurs exactly once in a file; `name` is relative to the tree."""
         path = self.root / name
         text = path.read_text()
         assert text.count(old) == 1, f"{name} has {old!r} {text.count(old)} times"
@@ -30,7 +30,7 @@ class CopiedTree(NamedTuple):
         path.write_text(text)
 
     def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-        """Run Python with these arguments, without any settings but those given."""
+        """Run Python with these arguments, and with no settings other than those given."""
         kept = {
             name: value
             for name, value in os.environ.items()

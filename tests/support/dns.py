@@ -1,4 +1,4 @@
-"""Name servers on loopback: a real one (nsd) for zones written as plain data, and odd ones."""
+"""Name servers on loopback: nsd with zones given as text, a silent one, and a scripted one."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import dns.rrset
 from tests.support.need import program
 
 SERVFAIL = "SERVFAIL"
-"""In place of a zone's records: the server knows the zone and cannot answer for it."""
+"""In place of a zone's records: nsd answers SERVFAIL for the zone."""
 
 _HEADER = """\
 $ORIGIN {origin}
@@ -48,9 +48,10 @@ def serve(
     ttl: int = 300,
     negative_ttl: int = 60,
 ) -> Iterator[tuple[str, int]]:
-    """Serve `zones` (origin to master-file lines, or SERVFAIL); yields the server's address.
+    """Run nsd with `zones` (origin to master-file lines, or SERVFAIL); yield its address.
 
-    A name in no zone is REFUSED, as an authoritative server does; serve "." for NXDOMAIN.
+    A query for a name outside all zones is REFUSED, as by any authoritative server; serve the zone
+    "." to get NXDOMAIN instead.
     """
     port = _free_port()
     settings = _SETTINGS.format(port=port, folder=folder)
@@ -76,14 +77,14 @@ def serve(
 
 @contextlib.contextmanager
 def silent() -> Iterator[tuple[str, int]]:
-    """Yield the address of a server that takes every question and answers none."""
+    """Yield the address of a server that receives queries and never answers."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()
 
 
 class Held(asyncio.DatagramProtocol):
-    """A name server that keeps every question until the test answers it."""
+    """A name server that holds each query until the test answers it."""
 
     def __init__(self) -> None:
         self.questions: asyncio.Queue[tuple[dns.message.Message, tuple[str, int]]] = asyncio.Queue()
@@ -92,29 +93,29 @@ class Held(asyncio.DatagramProtocol):
         self.address: tuple[str, int]
 
     def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
-        """Keep the socket."""
+        """Store the transport and its address."""
         self.transport = transport
         self.address = transport.get_extra_info("sockname")
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Keep a question."""
+        """Store a query."""
         message = dns.message.from_wire(data)
         self.asked.append(message.question[0].to_text())
         self.questions.put_nowait((message, addr))
 
     async def answer(self, *records: str) -> None:
-        """Answer the oldest question with records in master-file form."""
+        """Answer the oldest query with records in master-file format."""
         query, client = await self.questions.get()
         self.send(reply_to(query, *records), client)
 
     def send(self, octets: bytes, client: tuple[str, int]) -> None:
-        """Send anything at all."""
+        """Send any octets as a datagram."""
         self.transport.sendto(octets, client)
 
 
 @contextlib.asynccontextmanager
 async def held() -> AsyncIterator[Held]:
-    """Run a Held."""
+    """Run a `Held` name server on loopback."""
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(Held, local_addr=("127.0.0.1", 0))
     try:
@@ -133,7 +134,7 @@ def reply_to(query: dns.message.Message, *records: str) -> bytes:
 
 
 def _wait_until_started(process: subprocess.Popen[str]) -> None:
-    """Return once nsd says so; AssertionError with what it said instead."""
+    """Return when nsd logs that it has started. Raises AssertionError with its log."""
     said = []
     if process.stderr is None:
         raise AssertionError

@@ -1,14 +1,14 @@
-"""Waiting for what another process does and announces nowhere."""
+"""Polling for conditions that another process brings about without a notification."""
 
 import threading
 from collections.abc import Callable
 
 _TRIES = 2000
-_PAUSE = 0.01  # seconds between looks, so that two cores are left to the process watched
+_PAUSE = 0.01  # seconds between polls, to leave the processor to the process under test
 
 
 def eventually(holds: Callable[[], bool], what: str) -> None:
-    """Look until it holds; bounded. Raises AssertionError naming what never came to be."""
+    """Poll until `holds()` is true, for at least 20 seconds. Raises AssertionError with `what`."""
     pause = threading.Event()
     for _ in range(_TRIES):
         if holds():

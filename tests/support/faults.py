@@ -1,7 +1,7 @@
-"""What a misbehaving upstream does, and when: stages, faults and plans.
+"""Fault injection for the test upstream: stages, faults and plans.
 
-A plan is asked at each stage of each session whether to misbehave there:
-`plan(Stage.RCPT)` gives a Fault or None. Plans are called from several threads.
+A plan is a function that the upstream calls at each stage of each session: `plan(Stage.RCPT)`
+returns a Fault, or None for normal behaviour. Plans are called from several threads.
 """
 
 import random
@@ -30,15 +30,15 @@ class Stage(StrEnum):
 
 
 class Kind(StrEnum):
-    """The ways in which it fails."""
+    """The ways in which an upstream can fail."""
 
     CLOSE = auto()  # FIN
     RESET = auto()  # RST
     STALL = auto()  # no answer, connection open
-    GARBAGE = auto()  # bytes that are no reply
-    ENDLESS = auto()  # a reply line that does not end
-    REPLY = auto()  # another reply than the usual one; 421 closes too
-    TRICKLE = auto()  # the usual reply, a byte at a time: slow, not wrong
+    GARBAGE = auto()  # bytes that are not an SMTP reply
+    ENDLESS = auto()  # a reply line without an end
+    REPLY = auto()  # a reply other than the usual one; 421 also closes the connection
+    TRICKLE = auto()  # the usual reply, sent one byte at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +66,22 @@ Plan = Callable[[Stage], Fault | None]
 
 
 def reply(text: str) -> Fault:
-    """This reply instead of the usual one; lines separated by newlines."""
+    """A fault that sends this reply instead of the usual one; newlines separate its lines."""
     return Fault(Kind.REPLY, b"".join(f"{line}\r\n".encode() for line in text.split("\n")))
 
 
 def healthy(_stage: Stage) -> Fault | None:
-    """No fault anywhere."""
+    """A plan without faults."""
     return None
 
 
 def always(stage: Stage, fault: Fault) -> Plan:
-    """This fault whenever the stage is reached."""
+    """A plan with this fault whenever the stage is reached."""
     return lambda at: fault if at is stage else None
 
 
 def once(stage: Stage, fault: Fault, *, after: int = 0) -> Plan:
-    """This fault once, after the stage was passed `after` times."""
+    """A plan with this fault once, after the stage was reached `after` times without it."""
     lock = threading.Lock()
     passed = 0
 
@@ -97,7 +97,7 @@ def once(stage: Stage, fault: Fault, *, after: int = 0) -> Plan:
 
 
 def at_random(rng: random.Random, rate: float, faults: tuple[Fault, ...]) -> Plan:
-    """Any of these faults at any stage, with probability `rate` a stage."""
+    """A plan with any of these faults at any stage, with probability `rate` per stage."""
     lock = threading.Lock()
 
     def plan(_stage: Stage) -> Fault | None:

@@ -1,9 +1,9 @@
-"""The server programs that some tests run against, and the Debian package that has each.
+"""The server programs that some tests need, and the Debian package that contains each.
 
     postfix = need.program("postfix")       # a path, or the test is skipped with the reason
 
-`python tests/support/need.py` prints the packages that are missing, one a line; `make test`
-installs those where it may. This module therefore imports only the standard library at its top.
+`python tests/support/need.py` prints the missing packages, one per line; `.ci/programs`
+installs them. At module level this file therefore imports only the standard library.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ PACKAGES = {
 """Program to Debian package. CI has every one of them."""
 
 PERL_MODULES = {"swaks": ("Net::SSLeay", "libnet-ssleay-perl")}
-"""Program to a Perl module that it cannot do its work here without, and the package of that."""
+"""Program to a Perl module that the tests need it to have, and the package of that module."""
 
 OPTIONAL = {"node": "nodejs", "npm": "npm"}
-"""Used when at hand, never installed: too large for what they add. Even CI may lack them."""
+"""Programs used if present and never installed, because of their size; CI may lack them too."""
 
 OPTIONAL_SKIP = "not at hand (optional)"
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
-"""Where servers are; a user's PATH often lacks it."""
+"""Directories of server programs, which are often missing in the PATH of a user."""
 
 
 def find(name: str) -> str | None:
@@ -45,10 +45,10 @@ def find(name: str) -> str | None:
 
 
 def program(name: str) -> str:
-    """Return the path of a program, or skip the calling test with what to install.
+    """Return the path of a program; if it is missing, skip the test and name its package.
 
     Raises:
-        KeyError: the program is in neither table, so nobody could tell how to get it.
+        KeyError: the program is in neither PACKAGES nor OPTIONAL.
     """
     packages = list(_missing_for(name))
     path = find(name)

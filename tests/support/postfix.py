@@ -1,7 +1,7 @@
-"""A private Postfix as upstream: STARTTLS, AUTH by Dovecot, mail kept in a Maildir.
+"""A private Postfix as upstream, with STARTTLS, AUTH by Dovecot, and delivery to a Maildir.
 
-Everything lives in one directory of its own; the machine's Postfix, if any, is not touched.
-Needs root, as Postfix's master does.
+All its files are in one directory of its own; a Postfix of the machine is not affected.
+Postfix's master has to be started by root.
 """
 
 import contextlib
@@ -97,7 +97,7 @@ class Postfix:
         self.url = f"smtp+starttls://{CREDENTIALS[0]}@127.0.0.1:{port}"
 
     def messages(self, having: bytes, count: int = 1) -> list[bytes]:
-        """The messages delivered that hold this text, once there are `count`; LF line ends."""
+        """Wait for `count` delivered messages with this text; return them with LF line ends."""
         found: list[bytes] = []
 
         def all_there() -> bool:
@@ -112,14 +112,14 @@ class Postfix:
         return [path.read_bytes() for path in new.iterdir()] if new.is_dir() else []
 
     def log(self) -> str:
-        """What Postfix and Dovecot logged."""
+        """The log of Postfix and Dovecot."""
         logs = (self.folder / name for name in ("postfix.log", "dovecot.log"))
         return "\n".join(path.read_text() for path in logs if path.exists())
 
 
 @contextlib.contextmanager
 def serve(certificates: Certificates) -> Iterator[Postfix]:
-    """Run Postfix and Dovecot; skips where they or root are missing."""
+    """Run Postfix and Dovecot; skip the test if they are not installed or the user is not root."""
     if os.geteuid() != 0:
         pytest.skip("needs root: Postfix's master does")
     postfix, dovecot = program("postfix"), program("dovecot")
@@ -150,7 +150,7 @@ def serve(certificates: Certificates) -> Iterator[Postfix]:
 @contextlib.contextmanager
 def _running(postfix: str, etc: Path, output: int) -> Iterator[None]:
     words = [postfix, "-c", str(etc)]
-    # In the foreground: with maillog_file = /dev/stdout it starts in no other way.
+    # In the foreground, which maillog_file = /dev/stdout requires.
     with _child([*words, "start-fg"], output):
         try:
             yield
@@ -169,7 +169,7 @@ def _child(words: list[str], output: int) -> Iterator[None]:
 
 
 def _configure(folder: Path, port: int, certificates: Certificates) -> None:
-    folder.chmod(0o755)  # Postfix's unprivileged daemons look in
+    folder.chmod(0o755)  # Postfix's unprivileged daemons must be able to read it
     values = {
         "folder": folder,
         "port": port,

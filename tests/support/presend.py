@@ -1,4 +1,4 @@
-"""`presend` as a child process: a clean environment, its log, its metrics, its end."""
+"""`presend` as a child process: its environment, log, metrics and exit code."""
 
 import contextlib
 import json
@@ -11,13 +11,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.closing import Closing
+
 ROOT = Path(__file__).parents[2]
-_WAIT = 60.0  # seconds: a bound on failure, never a measure
+_WAIT = 60.0  # seconds after which a wait fails
 _SHOWN = 6000  # characters of the log in a failure's message
 _DEFAULTS = {
     "PRESEND_LISTEN": "127.0.0.1:0",
@@ -33,7 +34,7 @@ class StartError(AssertionError):
 
 
 def environment(directory: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    """A child's whole environment: nothing of ours but what coverage needs."""
+    """The whole environment of a child: nothing is inherited, except what coverage needs."""
     env = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
     env |= {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "PYTHONPATH": str(ROOT)}
     env |= {"PRESEND_STORE": f"sqlite://{directory}/presend.db"}
@@ -43,7 +44,7 @@ def environment(directory: Path, settings: Mapping[str, str]) -> dict[str, str]:
 def command(
     *words: str, directory: Path, settings: Mapping[str, str], stdin: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run `presend WORDS...` to its end, whatever its exit code."""
+    """Run `presend WORDS...` to its end; a non-zero exit code is not an error."""
     return subprocess.run(
         [sys.executable, "-m", "relay", *words],
         cwd=directory,
@@ -56,8 +57,8 @@ def command(
     )
 
 
-class Presend:
-    """A running `presend serve`. Use as a context manager: it is stopped and its log judged."""
+class Presend(Closing):
+    """A running `presend serve`. As a context manager it is stopped, and its log is checked."""
 
     def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
         self.directory = directory
@@ -91,18 +92,18 @@ class Presend:
 
     @property
     def log(self) -> str:
-        """All of standard error so far."""
+        """Everything written to stderr so far."""
         with self._changed:
             return "\n".join(self.lines)
 
     def wait_for_event(self, name: str) -> dict[str, Any]:
-        """The first log line whose `event` is `name`, now or soon."""
+        """Wait for a log line whose `event` is `name`; return the first."""
         return self.wait_for_line(lambda event: event.get("event") == name, name)
 
     def wait_for_line(
         self, wanted: Callable[[dict[str, Any]], bool], name: str = "the line"
     ) -> dict[str, Any]:
-        """The first structured log line that is wanted, now or soon."""
+        """Wait for a structured log line for which `wanted` is true; return the first."""
         seen = 0
         with self._changed:
             while True:
@@ -124,7 +125,7 @@ class Presend:
         return command(*words, directory=self.directory, settings=self.settings, stdin=stdin)
 
     def get(self, path: str) -> tuple[int, str]:
-        """GET from the HTTP port: status and body."""
+        """Request a path from the HTTP port; return status and body."""
         url = f"http://127.0.0.1:{self.http_port}{path}"
         try:
             with urllib.request.urlopen(url, timeout=_WAIT) as response:
@@ -134,7 +135,7 @@ class Presend:
                 return error.code, error.read().decode()
 
     def metric(self, name: str, **labels: str) -> float:
-        """The sum of a metric's samples that carry these labels; 0.0 if there is none."""
+        """Return the sum of a metric's samples with these labels; 0.0 if there are none."""
         status, text = self.get("/metrics")
         if status != 200:
             message = f"/metrics: {status} {text}"
@@ -147,28 +148,28 @@ class Presend:
         )
 
     def rss(self) -> int:
-        """Resident memory, octets."""
+        """Return the resident memory in octets."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(line.split()[1]) * 1024
 
     def sigterm(self) -> None:
-        """Ask it to stop."""
+        """Send SIGTERM."""
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self) -> int:
-        """Wait for its end; its exit code."""
+        """Wait until the process has ended; return its exit code."""
         code = self.process.wait(_WAIT)
         self._reader.join(_WAIT)
         return code
 
     def kill(self) -> None:
-        """SIGKILL, and wait for it."""
+        """Send SIGKILL and wait until the process has ended."""
         self.process.kill()
         self.wait()
 
     def stop(self) -> None:
-        """SIGTERM; it must exit 0 and have logged no traceback."""
+        """Send SIGTERM; raise AssertionError on a wrong exit code or a traceback in the log."""
         if self.process.poll() is None:
             self.sigterm()
         try:
@@ -180,19 +181,8 @@ class Presend:
             message = f"exit code {code}, log:\n{self.log[-_SHOWN:]}"
             raise AssertionError(message)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if exc is None:
-            self.stop()
-        else:
-            self.kill()
+    close = stop
+    abort = kill
 
     def _read(self) -> None:
         stream = self.process.stderr
@@ -209,7 +199,7 @@ class Presend:
 
 
 Start = Callable[..., Presend]
-"""`start(upstream, ..., LIMITS__IDLE="1")`: a child with settings of its own, ended by the test."""
+"""`start(upstream, ..., LIMITS__IDLE="1")`: a child with these settings, stopped after the test."""
 
 
 def _port(endpoints: list[str]) -> int:

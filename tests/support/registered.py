@@ -1,4 +1,4 @@
-"""`presend serve` built in the test's own process, and every metric that it registers."""
+"""Builds `presend serve` in the process of the test, and lists the metrics it registers."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from relay.settings import ServeSettings, load_settings
 
 @contextlib.contextmanager
 def restored_logging() -> Iterator[None]:
-    """Undo at the end what `relay.observe.log.install` changes."""
+    """Restore the logging configuration that `relay.observe.log.install` changes."""
     root = logging.getLogger()
     level, handlers = root.level, list(root.handlers)
     levels = {name: logging.getLogger(name).level for name in TALKATIVE}

@@ -1,4 +1,4 @@
-"""The suite's own rules hold: CI skips nothing, and blocking the event loop fails a test."""
+"""Tests of tests/conftest.py: a skip fails in CI, and so does blocking the event loop."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ pytest.skip("the whole of it", allow_module_level=True)
 
 
 def run(directory: Path, *, ci: bool) -> str:
-    """Run the suite under our conftest; what pytest printed."""
+    """Run the suite above under tests/conftest.py; return what pytest printed."""
     (directory / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
     for name, text in SUITE.items():
         (directory / name).write_text(text)

@@ -1,8 +1,8 @@
-"""A fault-injection upstream: an exact SMTP server that records and misbehaves on demand.
+"""An upstream with fault injection: a strict SMTP server that records all it receives.
 
-It runs on threads in the test's process, one a connection. Everything it saw is kept:
-each session's transcript, and each message byte for byte after dot-unstuffing.
-A recipient's local part that begins with a code is obeyed: RCPT TO:<550-gone@...> gets 550.
+It runs in the process of the test, with one thread per connection. It keeps the transcript of each
+session, and each message byte for byte after dot-unstuffing.
+A local part that begins with a code selects the reply: RCPT TO:<550-gone@...> is answered 550.
 """
 
 import contextlib
@@ -10,17 +10,16 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
+from tests.support.closing import Closing
 from tests.support.upstream_session import Received, Session, Settings, Shared
 
 CREDENTIALS = ("campaign", "s3cr3t-of-the-upstream")
-_WAIT = 20.0  # seconds: a bound on failure, never a measure
+_WAIT = 20.0  # seconds after which a wait fails
 
 
-class Upstream:
-    """The server. Use as a context manager; `port` is picked by the system."""
+class Upstream(Closing):
+    """The server, on a free port. As a context manager it is closed at the end."""
 
     def __init__(
         self,
@@ -40,12 +39,12 @@ class Upstream:
 
     @property
     def settings(self) -> Settings:
-        """How it behaves; change at will, `reset` brings the defaults back."""
+        """The behaviour, which tests may change; `reset` restores the defaults."""
         return self._shared.settings
 
     @property
     def tls(self) -> ssl.SSLContext | None:
-        """The context of STARTTLS or smtps."""
+        """The TLS context for STARTTLS or implicit TLS."""
         return self._shared.tls
 
     @tls.setter
@@ -54,7 +53,7 @@ class Upstream:
 
     @property
     def received(self) -> list[Received]:
-        """Every message whose end was seen, answered 250 or not, oldest first."""
+        """Every message received to its end, whether answered 250 or not, oldest first."""
         with self._shared.changed:
             return list(self._shared.received)
 
@@ -71,7 +70,7 @@ class Upstream:
 
     @property
     def gate(self) -> threading.Event:
-        """While it is clear, replies to the final dot wait."""
+        """An event; while it is clear, the replies to the final dot are held back."""
         return self._shared.gate
 
     def url(self, *, user: str = "", scheme: str = "") -> str:
@@ -84,7 +83,7 @@ class Upstream:
         return f"{scheme}://{user}{'@' if user else ''}127.0.0.1:{self.port}"
 
     def listen(self) -> None:
-        """Accept connections; after `refuse`, on the same port."""
+        """Accept connections; after `refuse`, on the same port as before."""
         listener = self._bound()
         listener.listen(256)
         self.port = listener.getsockname()[1]
@@ -92,7 +91,7 @@ class Upstream:
 
     def refuse(self) -> None:
         """Refuse connections from now on, and close those that are open."""
-        self._bound()  # bound but not listening: the port stays ours and refuses
+        self._bound()  # bound but not listening: keeps the port, and connections are refused
         self.drop()
 
     def drop(self, *, reset: bool = False) -> None:
@@ -101,7 +100,7 @@ class Upstream:
             session.drop(reset=reset)
 
     def reset(self) -> None:
-        """Forget everything, close every connection, behave again."""
+        """Delete all records, close every connection, and restore the default settings."""
         self._shared.settings = Settings()
         self._shared.gate.set()
         self.drop()
@@ -110,19 +109,19 @@ class Upstream:
             self._shared.received.clear()
 
     def interject(self, data: bytes, *, close: bool = True) -> None:
-        """Send these bytes unasked on every open connection, then close it."""
+        """Send these bytes unsolicited on every open connection, then close it."""
         for session in self._snapshot():
             session.interject(data, close=close)
 
     def wait(self, predicate: Callable[[], bool], *, timeout: float = _WAIT) -> None:
-        """Wait until the predicate holds. Raises AssertionError with what was seen."""
+        """Wait until the predicate is true. Raises AssertionError with the transcript."""
         with self._shared.changed:
             if not self._shared.changed.wait_for(predicate, timeout):
                 message = f"it never came to be; the upstream saw:\n{self.transcript()}"
                 raise AssertionError(message)
 
     def transcript(self) -> str:
-        """All sessions, for a failing test's message."""
+        """Return the transcripts of all sessions, for the message of a failing test."""
         return "\n\n".join("\n".join(session.transcript) for session in self._snapshot())
 
     def open_sessions(self) -> int:
@@ -134,17 +133,6 @@ class Upstream:
         self._drop_listener()
         self._shared.gate.set()
         self.drop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _snapshot(self) -> list[Session]:
         with self._shared.changed:
@@ -163,7 +151,7 @@ class Upstream:
     def _drop_listener(self) -> None:
         if self._listener is not None:
             with contextlib.suppress(OSError):
-                self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread in accept
+                self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
             self._listener.close()
             self._listener = None
 

@@ -1,4 +1,4 @@
-"""One session of the fault-injection upstream: exact SMTP, on a thread, over a blocking socket."""
+"""One session of the fault-injection upstream: strict SMTP on a blocking socket, in a thread."""
 
 import base64
 import binascii
@@ -30,7 +30,7 @@ _OBEYED = re.compile(r"([245]\d\d)-")
 
 @dataclass(slots=True)
 class Received:
-    """A message whose end the upstream saw. `accepted`: it then answered 250."""
+    """A message received to its end. `accepted` is true if the upstream answered 250."""
 
     sender: str
     parameters: tuple[str, ...]
@@ -46,19 +46,19 @@ class Received:
 
 @dataclass(slots=True)
 class Settings:
-    """How the upstream behaves."""
+    """The behaviour of the upstream."""
 
     plan: Plan = healthy
     extensions: tuple[str, ...] = EXTENSIONS
     lax: bool = False  # ends a message at \n.\n, \r.\r and the like, as vulnerable servers do
     mechanisms: str = "PLAIN LOGIN"
-    eager: bool = False  # says 354 though no recipient was accepted (RFC 2920 3.1)
+    eager: bool = False  # answers 354 even if no recipient was accepted (RFC 2920 3.1)
     replies: dict[str, bytes] = field(default_factory=dict)  # RCPT address -> wire reply
 
 
 @dataclass(slots=True)
 class Shared:
-    """What the sessions of one upstream have in common."""
+    """The state that all sessions of one upstream share."""
 
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
@@ -66,11 +66,11 @@ class Shared:
     settings: Settings = field(default_factory=Settings)
     received: list[Received] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
-    gate: threading.Event = field(default_factory=threading.Event)  # clear: final replies wait
+    gate: threading.Event = field(default_factory=threading.Event)  # clear: hold final replies
 
 
 class GoneError(Exception):
-    """The session is over, by the peer's doing or ours."""
+    """The session was ended by either side."""
 
 
 class Session:
@@ -79,8 +79,8 @@ class Session:
     def __init__(self, shared: Shared, sock: socket.socket) -> None:
         self.commands: list[str] = []
         self.transcript: list[str] = []
-        self.turns = 0  # times the server sent what it had and waited for the client
-        self.longest_batch = 0  # most commands that had arrived before the first was answered
+        self.turns = 0  # how often the server wrote its replies and waited for the client
+        self.longest_batch = 0  # the most commands received before the first of them was answered
         self.ended = False
         self.in_body = False
         self._shared = shared
@@ -128,8 +128,8 @@ class Session:
         finally:
             if not self._resetting:
                 self.drop()
-            # Closed by this thread alone: an OpenSSL read or write still under way in it would
-            # go to whatever connection got the number of a file that another thread closed.
+            # Only this thread closes the socket. If another did during an OpenSSL read or write of
+            # this thread, that operation could affect a new connection with the same file number.
             self._sock.close()
             with self._shared.changed:
                 self.ended = True
@@ -143,11 +143,12 @@ class Session:
                 self._resetting = True
                 linger = struct.pack("ii", 1, 0)
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            # Wakes the session's thread. Of the TCP socket: TLS would say good-bye first.
+            # Wakes the session's thread. Shuts down the TCP socket, because shutting down TLS would
+            # first send close_notify.
             socket.socket.shutdown(self._sock, socket.SHUT_RD if reset else socket.SHUT_RDWR)
 
     def interject(self, data: bytes, *, close: bool) -> None:
-        """Send bytes nobody asked for, and close if wanted."""
+        """Send unsolicited bytes; then close the connection if `close` is true."""
         with contextlib.suppress(OSError):
             self._sock.sendall(data)
         if close:
@@ -156,7 +157,7 @@ class Session:
     # Stages
 
     def _step(self, stage: Stage, usual: bytes) -> bytes:
-        """Answer with the usual reply or misbehave; returns the reply given."""
+        """Send the usual reply, or act on the fault of this stage; return the reply sent."""
         fault = self._shared.settings.plan(stage)
         if fault is None:
             self._say(usual)
@@ -181,8 +182,8 @@ class Session:
             self.drop(reset=True)
         elif fault.kind is Kind.GARBAGE:
             if stage is Stage.HANDSHAKE:
-                self._sock.recv(_CHUNK)  # the client's hello, so that this is no reply to STARTTLS
-            # More than one TLS record, so that a TLS client need not wait for its end.
+                self._sock.recv(_CHUNK)  # the ClientHello: the garbage shall not answer STARTTLS
+            # Longer than one TLS record, so that a TLS client does not wait for more.
             self._sock.sendall(b"\x00\xff\xfe this is no reply\r\n250\x80\r\n\r\n" * 1000)
             self._drain()
         elif fault.kind is Kind.ENDLESS:
@@ -191,7 +192,7 @@ class Session:
                     self._sock.sendall(b"250-" + b"x" * _CHUNK)
             self._drain()
         elif fault.kind is Kind.STALL and stage is Stage.BODY:
-            self._over.wait()  # reads nothing: the sender must notice that nothing moves
+            self._over.wait()  # does not read: the sender must notice that writes do not progress
         elif fault.kind is Kind.STALL:
             self._drain()
 
@@ -299,7 +300,7 @@ class Session:
 
     def _body(self) -> bytes:
         end = _LAX_END if self._shared.settings.lax else _STRICT_END
-        self._buffer[:0] = b"\r\n"  # the line before the body ended so
+        self._buffer[:0] = b"\r\n"  # the line before the body ended with CRLF
         start = 0
         if len(self._buffer) == len(b"\r\n"):
             self._recv()
@@ -372,6 +373,6 @@ class Session:
 
 
 def _path(line: str) -> tuple[str, tuple[str, ...]]:
-    """The address and the parameters of a MAIL or RCPT command."""
+    """Return the address and the parameters of a MAIL or RCPT command."""
     path, _, rest = line.partition(":")[2].partition(">")
     return path.strip().removeprefix("<"), tuple(rest.split())

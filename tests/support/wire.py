@@ -3,9 +3,9 @@ r"""A raw SMTP client: it sends the bytes it is given and reads whole replies.
 Tests read as transcripts. `Client.run` takes a script of lines:
 
     C: text     a command, sent with CRLF; consecutive C: lines leave in one write
-    X: text     exactly these bytes, no CRLF added (same write as its neighbours)
-    S: 250 ...  one reply; `...` at the end stands for anything
-    S: 250-...  one line of a multi-line reply, when each line matters
+    X: text     exactly these bytes without CRLF, in the same write as adjacent C: and X: lines
+    S: 250 ...  one reply; `...` at the end matches any text
+    S: 250-...  one line of a multi-line reply, for tests that check each line
     S: EOF      the server has closed the connection
 
 Backslash escapes (`\r`, `\n`, `\0`, `\x80`) work in C: and X: lines.
@@ -16,16 +16,16 @@ import socket
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
+from tests.support.closing import Closing
 from tests.support.eventually import eventually
 
 MESSAGE = b"Subject: hello\r\n\r\nOne line.\r\n"
 SENDER = "news@app.example"
 RECIPIENT = "ann@example.com"
 
-_TIMEOUT = 20.0  # seconds: a bound on failure, never a measure
+_TIMEOUT = 20.0  # seconds after which a read fails
 _REPLY_LINES = 200  # far more than any reply has
 _CODE_END = 3
 
@@ -56,7 +56,7 @@ class Reply:
         return " / ".join(self.lines)
 
 
-class Client:
+class Client(Closing):
     """One SMTP connection over a blocking socket with a bound on every read."""
 
     def __init__(
@@ -70,7 +70,7 @@ class Client:
 
     @classmethod
     def greeted(cls, port: int, *, timeout: float = _TIMEOUT) -> Self:
-        """A connection past banner and EHLO."""
+        """Connect, read the banner and send EHLO."""
         client = cls(port, timeout=timeout)
         try:
             client.greet()
@@ -80,22 +80,11 @@ class Client:
         return client
 
     def greet(self) -> None:
-        """Read the banner and say EHLO; both must succeed."""
+        """Read the banner and send EHLO. Raises AssertionError if either fails."""
         for reply in (self.reply(), self.cmd("EHLO app.example")):
             if not str(reply).startswith(("220", "250")):
                 message = f"not greeted: {reply} after {self.transcript}"
                 raise AssertionError(message)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def send(self, data: bytes) -> None:
         """Send these bytes."""
@@ -136,7 +125,7 @@ class Client:
         sender: str = SENDER,
         to: Sequence[str] = (RECIPIENT,),
     ) -> Reply:
-        """One transaction, step by step: the first refusal, or the reply to the final dot."""
+        """Run one transaction, step by step; return the first refusal or the final reply."""
         for line in (f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{it}>" for it in to), "DATA"):
             reply = self.cmd(line)
             if reply.code >= 400:
@@ -144,7 +133,7 @@ class Client:
         return self.body(message)
 
     def transact_until_accepted(self, message: bytes = MESSAGE) -> None:
-        """Try again at each 451, as an application does; any other refusal is an error."""
+        """Repeat a transaction until it is accepted; any refusal other than 451 is an error."""
 
         def accepted() -> bool:
             reply = self.transact(message)
@@ -155,7 +144,7 @@ class Client:
         eventually(accepted, "a transaction that is accepted")
 
     def starttls(self, context: ssl.SSLContext, hostname: str = "localhost") -> None:
-        """Say STARTTLS and go over to TLS; it must be accepted."""
+        """Send STARTTLS and start TLS. Raises AssertionError if it is refused."""
         reply = self.cmd("STARTTLS")
         if reply.code != 220:
             message = f"STARTTLS refused: {reply}"
@@ -163,16 +152,16 @@ class Client:
         self.sock = context.wrap_socket(self.sock, server_hostname=hostname)
 
     def at_end(self) -> bool:
-        """Wait until the server closes; False if it sends something instead."""
+        """Wait until the server closes; return False if it sends data instead."""
         try:
             return not self._buffer and not self.sock.recv(1)
         except ConnectionError:
             return True
 
     def run(self, script: str) -> None:
-        """Play a script (see the module's text). Raises AssertionError with the transcript."""
+        """Run a script (see the module docstring). Raises AssertionError with the transcript."""
         outgoing = bytearray()
-        pending: list[str] = []  # lines of a multi-line reply that the script names one by one
+        pending: list[str] = []  # lines of a multi-line reply that the script has yet to match
         for kind, text in [*_script(script), ("X", "")]:
             if kind != "S":
                 if pending:
@@ -193,7 +182,7 @@ class Client:
             self.send(bytes(outgoing))
 
     def _expect(self, pattern: str, pending: list[str]) -> list[str]:
-        """Match one S: line; returns the lines of the reply that are still to be named."""
+        """Match one S: line; return the lines of the reply that are not matched yet."""
         if not pending:
             lines = list(self.reply().lines)
             pending = lines if pattern[_CODE_END : _CODE_END + 1] == "-" else lines[-1:]
@@ -227,7 +216,7 @@ class Client:
 
 
 def stuffed(message: bytes) -> bytes:
-    """The message as DATA carries it: dots doubled, ended by CRLF.CRLF (RFC 5321 4.5.2)."""
+    """Return the message as sent after DATA: dot-stuffed, ended by CRLF.CRLF (RFC 5321 4.5.2)."""
     body = b"\r\n" + message
     if not body.endswith(b"\r\n"):
         body += b"\r\n"
@@ -235,7 +224,7 @@ def stuffed(message: bytes) -> bytes:
 
 
 def envelope(recipients: Iterable[str] = (RECIPIENT,), *, sender: str = SENDER) -> list[str]:
-    """The commands MAIL, RCPT..., DATA for a pipelined group."""
+    """Return the commands MAIL, RCPT..., DATA for a pipelined group."""
     return [f"MAIL FROM:<{sender}>", *(f"RCPT TO:<{it}>" for it in recipients), "DATA"]
 
 

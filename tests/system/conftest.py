@@ -1,4 +1,4 @@
-"""Servers the system tests share. Starting presend costs a second, so most tests use one child."""
+"""Servers that system tests share. Most tests use one child, since a start takes a second."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.support.wire import Client
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What these tests test runs in a child, where nothing watches for blocking calls."""
+    """Allow blocking calls: presend runs in a child process, outside the reach of the detector."""
     for item in items:
         if item.path.parent == Path(__file__).parent:
             item.add_marker(pytest.mark.may_block("the code under test runs in a child"))
@@ -40,7 +40,7 @@ def _presend(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def upstream(_upstream: Upstream) -> Iterator[Upstream]:
-    """The plain upstream of `presend`, fresh for each test."""
+    """The upstream of `presend`, without TLS; reset for each test."""
     _upstream.reset()
     yield _upstream
     _upstream.reset()
@@ -48,21 +48,21 @@ def upstream(_upstream: Upstream) -> Iterator[Upstream]:
 
 @pytest.fixture
 def presend(_presend: Presend, upstream: Upstream) -> Presend:
-    """A shared `presend serve` with default settings, in front of `upstream`."""
+    """A shared `presend serve` with default settings that relays to `upstream`."""
     assert upstream.port
     return _presend
 
 
 @pytest.fixture
 def client(presend: Presend) -> Iterator[Client]:
-    """A connection to `presend`, past EHLO."""
+    """A client connected to `presend` that has sent EHLO."""
     with Client.greeted(presend.smtp_port) as connection:
         yield connection
 
 
 @pytest.fixture(scope="session")
 def _secure_upstream(certificates: Certificates) -> Iterator[Upstream]:
-    # The small receive buffer lets a stalled body be noticed after little data.
+    # With a small receive buffer, a stalled body blocks the sender after little data.
     server = Upstream(tls=certificates.server(), credentials=CREDENTIALS, receive_buffer=4096)
     with server:
         yield server
@@ -108,21 +108,21 @@ def secure_upstream(_secure_upstream: Upstream) -> Iterator[Upstream]:
 
 @pytest.fixture
 def secure_presend(_secure_presend: Presend, secure_upstream: Upstream) -> Presend:
-    """A shared `presend serve` that speaks TLS and AUTH to `secure_upstream`."""
+    """A shared `presend serve` that relays to `secure_upstream` with STARTTLS and AUTH."""
     assert secure_upstream.port
     return _secure_presend
 
 
 @pytest.fixture
 def hasty_presend(_hasty_presend: Presend, secure_upstream: Upstream) -> Presend:
-    """Likewise, with upstream time-outs of half a second."""
+    """A shared `presend serve` as `secure_presend`, with upstream time-outs of 0.5 s."""
     assert secure_upstream.port
     return _hasty_presend
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
-    """Start a `presend serve` of one's own: `start(upstream, LIMITS__IDLE="1")`."""
+    """Start a separate `presend serve`: `start(upstream, LIMITS__IDLE="1")`."""
     with contextlib.ExitStack() as stack:
 
         def run(*upstreams: Upstream, directory: Path | None = None, **settings: str) -> Presend:

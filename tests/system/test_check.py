@@ -1,4 +1,4 @@
-"""`presend check`: a list judged without sending, one JSON object a line."""
+"""`presend check` judges a list without sending mail, and writes one JSON object per line."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ SETTINGS = {"PRESEND_TRUSTED_DOMAINS": "example.com"}
 
 
 def judged(output: str) -> list[dict[str, Any]]:
-    """The objects of the output."""
+    """The JSON objects in the output."""
     return [json.loads(line) for line in output.splitlines()]
 
 

@@ -1,4 +1,4 @@
-"""BDAT (RFC 3030) towards the application; the upstream gets ordinary DATA or BDAT of its own."""
+"""BDAT (RFC 3030) from the application, which reaches the upstream as DATA or as BDAT."""
 
 import pytest
 
@@ -9,13 +9,13 @@ HEAD = b"Subject: chunks\r\n\r\n"
 
 
 def bdat(chunk: bytes, *, last: bool = False) -> bytes:
-    """The command with its octets."""
+    """The BDAT command with its octets."""
     return b"BDAT %d%s\r\n" % (len(chunk), b" LAST" if last else b"") + chunk
 
 
 @pytest.fixture
 def ready(client: Client) -> Client:
-    """A client past MAIL and RCPT."""
+    """A client that has sent MAIL and RCPT."""
     assert [it.code for it in client.pipeline(*envelope()[:-1])] == [250, 250]
     return client
 
@@ -41,7 +41,7 @@ def test_pipelined_chunks_with_an_empty_last_one(client: Client, upstream: Upstr
 
 
 def test_a_last_chunk_that_does_not_end_in_crlf(ready: Client, upstream: Upstream) -> None:
-    # DATA cannot carry a message without a final CRLF: one is added, or the message is refused.
+    # DATA needs a final CRLF (RFC 5321 4.1.1.4): presend may add it or refuse the message.
     ready.send(bdat(HEAD + b"no end", last=True))
     reply = ready.reply()
     if reply.code == 250:
@@ -92,7 +92,7 @@ def test_chunks_over_the_limit(ready: Client, upstream: Upstream) -> None:
 
 
 def test_a_huge_chunk_size_is_refused(ready: Client, upstream: Upstream) -> None:
-    # Its octets would follow; a client that hears 552 may go on sending or hang up.
+    # After 552 the client may still send the octets of the chunk, or close the connection.
     ready.send(b"BDAT 99999999999 LAST\r\n")
     ready.send(b"x" * 100_000)
     ready.close()

@@ -1,4 +1,4 @@
-"""The command dialogue towards the application: order, syntax, limits (RFC 5321 4.1, 4.3)."""
+"""The command dialogue with the application: order, syntax, limits (RFC 5321 4.1, 4.3)."""
 
 import pytest
 
@@ -163,7 +163,7 @@ def test_starttls_that_was_not_offered(client: Client) -> None:
 
 
 def test_a_command_line_may_be_512_octets_and_no_longer(client: Client) -> None:
-    longest = "NOOP ".ljust(510, "x")  # CRLF counts (RFC 5321 4.5.3.1.4)
+    longest = "NOOP ".ljust(510, "x")  # the limit includes CRLF (RFC 5321 4.5.3.1.4)
     assert client.cmd(longest).code == 250
     assert str(client.cmd(longest + "x")).startswith("500 5.5.2 ")
     assert client.transact().code == 250
@@ -201,7 +201,7 @@ def test_odd_bytes_in_a_command(client: Client, line: bytes) -> None:
 
 
 def test_a_bare_lf_does_not_end_a_command(client: Client, upstream: Upstream) -> None:
-    # Whatever comes before the next CRLF is refused, once or twice, and nothing of it is done.
+    # All octets up to the next CRLF are refused, with one or two replies, and nothing is executed.
     client.send(b"MAIL FROM:<evil@app.example>\nMAIL FROM:<worse@app.example>\n")
     client.send(b"RSET\r\nVRFY ann\r\n")
     replies = [client.reply()]

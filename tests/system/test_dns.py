@@ -1,4 +1,4 @@
-"""Each MX verdict at the socket, over real DNS: nsd serving zones that are plain data."""
+"""Each verdict of the MX check as an SMTP reply, with zones served by nsd."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,14 +53,14 @@ def _asking(
 
 @pytest.fixture
 def asking(_asking: tuple[Presend, Upstream]) -> Presend:
-    """A presend that asks nsd."""
+    """A presend that uses nsd as its name server."""
     _asking[1].reset()
     return _asking[0]
 
 
 @pytest.fixture
 def client(asking: Presend) -> Iterator[Client]:
-    """A session past MAIL."""
+    """A client that has sent MAIL."""
     with Client.greeted(asking.smtp_port) as connection:
         assert connection.cmd("MAIL FROM:<news@app.example>").code == 250
         yield connection

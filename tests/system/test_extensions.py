@@ -1,4 +1,4 @@
-"""What a message needs of the upstream: 8BITMIME, SMTPUTF8, SIZE, DSN."""
+"""Extensions that a message needs of the upstream: 8BITMIME, SMTPUTF8, SIZE, DSN."""
 
 from tests.support.upstream import Upstream
 from tests.support.upstream_session import EXTENSIONS
@@ -6,12 +6,12 @@ from tests.support.wire import Client
 
 
 def without(*names: str) -> tuple[str, ...]:
-    """The usual extensions less some."""
+    """The usual extensions without those named."""
     return tuple(it for it in EXTENSIONS if it.split()[0] not in names)
 
 
 def mail_line(upstream: Upstream) -> str:
-    """The last MAIL command the upstream got."""
+    """The last MAIL command that the upstream received."""
     return [line for line in upstream.commands if line.startswith("MAIL")][-1]
 
 
@@ -119,7 +119,7 @@ def test_dsn_parameters_pass_through(client: Client, upstream: Upstream) -> None
 
 
 def test_size_is_declared_to_the_upstream(client: Client, upstream: Upstream) -> None:
-    # The relay's own header comes on top, so the size passed on is at least the declared one.
+    # presend adds a Received field, so the size passed on is at least the declared one.
     client.cmd("MAIL FROM:<news@app.example> SIZE=1000")
     client.cmd("RCPT TO:<ann@example.com>")
     sizes = [it for it in mail_line(upstream).split() if it.startswith("SIZE=")]

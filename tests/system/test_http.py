@@ -1,4 +1,4 @@
-"""What the HTTP port and the log show, and what they must not show."""
+"""The HTTP port and the log: what they show, and personal data they must not show."""
 
 import json
 import urllib.request

@@ -1,4 +1,4 @@
-"""Bounds on connections and time."""
+"""Limits on connections and on time."""
 
 import contextlib
 import resource
@@ -31,7 +31,7 @@ def _impatient(_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def impatient(_impatient: Presend, upstream: Upstream) -> Presend:
-    """A presend with which a client may be idle for 0.3 s, in front of `upstream`."""
+    """A presend with an idle limit of 0.3 s that relays to `upstream`."""
     assert upstream.port
     return _impatient
 

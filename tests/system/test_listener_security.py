@@ -1,4 +1,4 @@
-"""Who may use the relay: STARTTLS and AUTH towards the application, and the client networks."""
+"""Access to the relay: STARTTLS and AUTH for clients, and the allowed client networks."""
 
 import base64
 import contextlib
@@ -22,7 +22,7 @@ def plain(user: str = USER, password: str = PASSWORD) -> str:
 
 
 def encoded(text: str) -> str:
-    """Base64, as AUTH LOGIN wants it."""
+    """Base64, as AUTH LOGIN requires."""
     return base64.b64encode(text.encode()).decode()
 
 
@@ -51,7 +51,7 @@ def test_starttls(start: Start, upstream: Upstream, certificates: Certificates) 
             S: 501 5...
         """)
         client.starttls(certificates.client())
-        # RFC 3207 4.2: the server forgets what it learned in clear.
+        # RFC 3207 4.2: the server discards what it learned before TLS.
         assert client.cmd("MAIL FROM:<news@app.example>").code == 503
         offered = client.cmd("EHLO app.example").lines
         assert not any("STARTTLS" in line for line in offered)
@@ -63,7 +63,7 @@ def test_starttls(start: Start, upstream: Upstream, certificates: Certificates) 
 def test_commands_injected_before_tls_are_dropped(
     start: Start, upstream: Upstream, certificates: Certificates
 ) -> None:
-    # CVE-2011-0411: what was pipelined behind STARTTLS in clear must not run under TLS.
+    # CVE-2011-0411: commands pipelined after STARTTLS in plaintext must not be executed under TLS.
     presend = with_tls(start, upstream, certificates)
     with Client.greeted(presend.smtp_port) as client:
         client.send(b"STARTTLS\r\nMAIL FROM:<evil@app.example>\r\nRCPT TO:<eve@example.com>\r\n")
@@ -75,7 +75,7 @@ def test_commands_injected_before_tls_are_dropped(
             assert client.cmd("EHLO app.example").code == 250
             assert client.cmd("RCPT TO:<ann@example.com>").code == 503
         except OSError:
-            pass  # refusing the handshake is as good
+            pass  # refusing the handshake is correct too
     assert not any("evil" in line for line in upstream.commands)
 
 
@@ -174,7 +174,7 @@ UNFINISHED = ["AUTH LOGIN", "AUTH PLAIN", "STARTTLS"]
 
 
 def unfinished(start: Start, upstream: Upstream, certs: Certificates, **settings: str) -> Presend:
-    """A presend with dialogues to leave unfinished."""
+    """A presend with TLS and AUTH, for dialogues that stop in the middle."""
     account = {"AUTH__USERNAME": USER, "AUTH__PASSWORD": PASSWORD}
     return with_tls(start, upstream, certs, **account, **settings)
 
@@ -183,7 +183,7 @@ def test_an_unfinished_dialogue_is_idling(
     start: Start, upstream: Upstream, certificates: Certificates
 ) -> None:
     presend = unfinished(start, upstream, certificates, LIMITS__IDLE="0.3")
-    for line in UNFINISHED[:2]:  # a TLS handshake ends without a word
+    for line in UNFINISHED[:2]:  # an unfinished TLS handshake is closed without a reply
         with Client.greeted(presend.smtp_port) as client:
             assert client.cmd(line).code == 334
             assert str(client.reply()).startswith("421 4.4.2 ")
@@ -223,7 +223,7 @@ def test_guessing_passwords_ends_the_session(start: Start, upstream: Upstream) -
 
 
 def refused(client: Client) -> None:
-    """The session gets 554 or 550 5.7.1 at the banner, and no more."""
+    """Assert that the banner is 554 or 550 5.7.1, and that the connection is then closed."""
     reply = client.reply()
     assert reply.code in {550, 554}
     assert reply.enhanced == "5.7.1"
@@ -231,10 +231,10 @@ def refused(client: Client) -> None:
 
 
 def own_address() -> str:
-    """An address of this machine that is not loopback; connecting from it stays on the machine."""
+    """An address of this machine that is not loopback, from which clients connect."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.99", 9))  # finds the route; a datagram socket sends nothing
+            probe.connect(("192.0.2.99", 9))  # chooses the source address, sends nothing
         except OSError:
             pytest.skip("needs a network interface besides loopback")
         return str(probe.getsockname()[0])

@@ -1,4 +1,4 @@
-"""The message itself: one Received header in front, every other octet as it came."""
+"""The content: presend prepends one Received field and changes no other octet."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.support.wire import Client, envelope
 
 
 def split(body: bytes) -> tuple[bytes, bytes]:
-    """The header that presend put in front, and the rest."""
+    """The Received field that presend prepended, and the rest."""
     lines = body.split(b"\r\n")
     count = 1
     while lines[count][:1] in {b" ", b"\t"}:
@@ -38,7 +38,7 @@ MESSAGES = {
 @pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
 def test_no_octet_changes(client: Client, upstream: Upstream, message: bytes) -> None:
     client.pipeline(*envelope())
-    # Written out, since an empty message is the lone dot.
+    # Sent by hand, since an empty message consists of the final dot only.
     stuffed = (b"\r\n" + message).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n"
     client.send(stuffed)
     assert client.reply().code == 250
@@ -49,7 +49,7 @@ def test_no_octet_changes(client: Client, upstream: Upstream, message: bytes) ->
 
 
 def test_the_received_header_tells_who_what_and_when(client: Client, upstream: Upstream) -> None:
-    # RFC 5321 4.4: from the EHLO name and address, by our name, with the protocol, id and date.
+    # RFC 5321 4.4: from (EHLO name, address), by (our name), with (protocol), id, date.
     assert client.transact().code == 250
     header, _ = split(upstream.accepted[0].body)
     text = b" ".join(header.split()).decode()

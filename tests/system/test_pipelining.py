@@ -7,13 +7,13 @@ from tests.support.wire import Client, envelope, stuffed
 
 
 def session_of(upstream: Upstream) -> Session:
-    """The one session that carried mail."""
+    """The only session in which mail was sent."""
     (session,) = [it for it in upstream.sessions if any("MAIL" in line for line in it.commands)]
     return session
 
 
 def test_a_group_of_twenty_recipients(client: Client, upstream: Upstream) -> None:
-    assert client.transact().code == 250  # so that the connection is there
+    assert client.transact().code == 250  # opens the upstream connection
     session = session_of(upstream)
     before = session.turns
     to = [f"{'550-' if i % 3 == 0 else ''}r{i}@example.com" for i in range(20)]
@@ -53,7 +53,7 @@ def test_local_refusals_keep_their_place_in_the_group(client: Client, upstream: 
 
 
 def test_a_whole_session_in_one_write(presend: Presend, upstream: Upstream) -> None:
-    # A patient client would wait for 354, but RFC 2920 lets message and next group go together.
+    # RFC 2920 allows the content and the next group of commands to be sent together.
     with Client.greeted(presend.smtp_port) as client:
         client.pipeline(*envelope())
         client.send(stuffed(b"Subject: 1\r\n\r\n") + "\r\n".join(envelope()).encode() + b"\r\n")

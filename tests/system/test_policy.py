@@ -1,4 +1,4 @@
-"""Policy: one fact, four ways to act on it; the campaign as label."""
+"""The policy: four actions on the same finding; the campaign as a label."""
 
 from tests.support.presend import Start
 from tests.support.upstream import Upstream
@@ -48,7 +48,7 @@ def test_address_forms_that_the_operator_allows(start: Start, upstream: Upstream
     with Client.greeted(presend.smtp_port) as client:
         client.cmd("MAIL FROM:<news@app.example>")
         assert client.cmd(f"RCPT TO:<{to[0]}>").code == 250
-        assert client.cmd(f"RCPT TO:<{to[1]}>").code in {250, 550}  # 192.0.2.1: documentation
+        assert client.cmd(f"RCPT TO:<{to[1]}>").code in {250, 550}  # 192.0.2.1: RFC 5737
     assert any(to[0] in line for line in upstream.commands)
 
 

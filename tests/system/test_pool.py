@@ -1,4 +1,4 @@
-"""The upstream pool as seen from outside: reuse, replacement, failover."""
+"""The upstream pool as the upstream sees it: reuse, replacement, failover."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ def _listening_again(upstream: Upstream) -> Iterator[None]:
 
 
 def send_anew(port: int, number: int) -> int:
-    """One message over a connection of its own; the final code."""
+    """Send one message over a new connection; return the final code."""
     with Client.greeted(port) as client:
         return client.transact(b"Subject: %d\r\n\r\n" % number).code
 
@@ -80,7 +80,7 @@ def test_a_pooled_connection_that_dies_before_data_is_replaced_unseen(
     assert client.transact().code == 250
     upstream.settings.plan = faults.once(stage, fault)
     reply = client.transact()
-    # Recipients answered already cannot be asked again unseen: at DATA the client may be told.
+    # Recipients that were answered cannot be repeated on a new connection unnoticed: DATA may fail.
     assert reply.code == 250 or (stage is Stage.DATA and reply.code == 451), reply
 
 

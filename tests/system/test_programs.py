@@ -1,4 +1,4 @@
-"""Real programs on both sides: swaks, smtplib, nodemailer, smtp-source; Postfix, smtp-sink."""
+"""Other programs on both sides: swaks, smtplib, nodemailer, smtp-source; Postfix, smtp-sink."""
 
 import contextlib
 import email.message
@@ -166,7 +166,7 @@ def test_smtplib(presend: Presend, upstream: Upstream) -> None:
 
 @pytest.fixture(scope="session")
 def nodemailer() -> Path:
-    """A directory in which Node.js finds nodemailer; made once, kept under var/."""
+    """A directory in which Node.js finds nodemailer; created once, kept under var/."""
     directory = ROOT / "var" / "nodemailer"
     npm = need.program("npm")
     need.program("node")
@@ -205,12 +205,12 @@ def test_nodemailer(presend: Presend, upstream: Upstream, nodemailer: Path) -> N
 
 @contextlib.contextmanager
 def smtp_sink(directory: Path) -> Iterator[int]:
-    """Postfix's sink, which writes each message into a file of its own; yields its port."""
+    """Run smtp-sink, which writes each message to its own file; yield its port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     words = [need.program("smtp-sink"), "-d", str(directory / "%M."), f"127.0.0.1:{port}", "100"]
-    words[1:1] = ["-u", "root"] if os.geteuid() == 0 else []  # as root it insists on being told
+    words[1:1] = ["-u", "root"] if os.geteuid() == 0 else []  # root has to pass -u
     with subprocess.Popen(words, cwd=directory, stderr=subprocess.DEVNULL) as process:
         try:
             eventually(lambda: _listening(port), "smtp-sink listens")
@@ -230,7 +230,7 @@ def test_smtp_source_to_smtp_sink(start: Start, tmp_path: Path) -> None:
     sink.mkdir()
     with smtp_sink(sink) as port:
         presend = start(UPSTREAM=f"smtp://127.0.0.1:{port}")
-        for more in (["-d"], []):  # connections kept, then one a message
+        for more in (["-d"], []):  # with kept connections, then with one per message
             done = run(
                 need.program("smtp-source"),
                 *more,

@@ -1,4 +1,4 @@
-"""Every recipient gets its own true answer: presend's verdict, or the upstream's words."""
+"""Every recipient gets its own reply: presend's verdict, or the upstream's reply verbatim."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Thousands of messages under random faults and kill -9: what was answered 250 is there, exactly.
+"""Thousands of messages with random faults and kill -9: those answered 250 arrive unchanged.
 
 The seed is printed; PRESEND_TEST_SEED=N repeats a run's choices.
 """
@@ -30,7 +30,7 @@ FAULTS = (
     faults.STALL,
 )
 SETTINGS = {
-    # STALL must not stall the test; far above what a healthy reply takes here.
+    # Short, so that STALL does not delay the test; a healthy reply takes much less.
     "PRESEND_UPSTREAM_TIMEOUTS__CONNECT": "1",
     "PRESEND_UPSTREAM_TIMEOUTS__COMMAND": "1",
     "PRESEND_UPSTREAM_TIMEOUTS__BODY": "1",
@@ -42,7 +42,7 @@ SETTINGS = {
 
 @dataclass
 class Campaign:
-    """What the clients did: every message by its subject, and those answered 250."""
+    """What the clients sent: every message by subject, and the subjects answered 250."""
 
     sent: dict[bytes, bytes] = field(default_factory=dict)
     answered: list[bytes] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Campaign:
 
 
 def message(rng: random.Random, subject: bytes) -> bytes:
-    """A message of any length whose every octet counts."""
+    """A message of random length and content, which must arrive octet for octet."""
     lines = [
         b"." * rng.randrange(4) + rng.randbytes(rng.randrange(60)).translate(None, b"\r\n\0")
         for _ in range(rng.choice([0, 1, 5, 40, 400]))
@@ -62,7 +62,7 @@ def message(rng: random.Random, subject: bytes) -> bytes:
 
 
 def client_of(campaign: Campaign) -> Client | None:
-    """A connection to the presend that runs now, or None while there is none."""
+    """A connection to the current presend, or None while none runs."""
     with campaign.lock:
         presend = campaign.presend
     if presend is None:
@@ -74,7 +74,7 @@ def client_of(campaign: Campaign) -> Client | None:
 
 
 def attempt(client: Client, rng: random.Random, body: bytes) -> bool:
-    """One transaction, step by step or pipelined, now and then cut off; True: answered 250."""
+    """Run one transaction, step by step, pipelined or cut off; return whether it got 250."""
     to = [f"r{it}@example.com" for it in range(rng.choice([1, 1, 2, 5]))]
     lines = ["MAIL FROM:<news@app.example>", *(f"RCPT TO:<{it}>" for it in to), "DATA"]
     replies = client.pipeline(*lines) if rng.random() < 0.5 else [client.cmd(it) for it in lines]
@@ -97,7 +97,7 @@ def attempt(client: Client, rng: random.Random, body: bytes) -> bool:
 
 
 def sender(campaign: Campaign, number: int, seed: int) -> None:
-    """One application: its share of the messages, each tried until answered 250, bounded."""
+    """One application: sends its share of the messages, each until it is answered 250."""
     rng = random.Random(seed + number)  # noqa: S311 - choices, not secrets
     client: Client | None = None
     for index in range(MESSAGES // CLIENTS):
@@ -174,7 +174,7 @@ def test_what_was_answered_250_is_there(tmp_path: Path) -> None:
 def judge(campaign: Campaign, upstream: Upstream) -> None:
     """Every message answered 250 arrived as sent; nothing arrived that was not sent."""
     arrived: dict[bytes, int] = {}
-    for received in upstream.received:  # a lost final reply leaves a message not `accepted`
+    for received in upstream.received:  # without its final reply a message is not marked `accepted`
         subject, body = split(received.body)
         assert body == campaign.sent[subject], subject
         if received.accepted:

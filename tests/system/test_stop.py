@@ -1,4 +1,4 @@
-"""SIGTERM finishes what is in flight; SIGKILL loses nothing that was answered 250."""
+"""SIGTERM lets transactions finish; SIGKILL loses no message that was answered 250."""
 
 import contextlib
 import threading
@@ -82,9 +82,9 @@ def test_the_grace_period_is_bounded(start: Start, upstream: Upstream) -> None:
         client.send(b".\r\n")
         upstream.wait(lambda: len(upstream.received) == 1)
         presend.sigterm()
-        with contextlib.suppress(ConnectionError):  # no answer at all is no 250 either
+        with contextlib.suppress(ConnectionError):  # no reply at all is correct too
             assert client.reply().code in {421, 451}
-        assert presend.metric("presend_drain_cut_total") == 1  # waits to be read once
+        assert presend.metric("presend_drain_cut_total") == 1  # presend waits for this scrape
         assert presend.wait() == 0
 
 
@@ -97,7 +97,7 @@ def test_sigterm_with_nothing_to_do(start: Start, upstream: Upstream) -> None:
 def campaign(
     presend: Presend, name: int, answered: set[bytes], changed: threading.Condition
 ) -> None:
-    """Send message after message until presend is gone; note each 250."""
+    """Send messages until presend has ended; record each 250."""
     try:
         with Client.greeted(presend.smtp_port) as client:
             for number in range(10_000):

@@ -24,12 +24,12 @@ def verdict(client: Client, recipient: str) -> int:
 
 
 def until(client: Client, recipient: str, code: int) -> None:
-    """Ask until the recipient gets this code: a change takes effect within a second."""
+    """Repeat RCPT until it gets this code: a change takes effect within a second."""
     eventually(lambda: verdict(client, recipient) == code, f"{code} for {recipient}")
 
 
 def ok(done: subprocess.CompletedProcess[str]) -> str:
-    """The output of a command that must have worked."""
+    """The output of a command that must have succeeded."""
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -54,7 +54,7 @@ def test_a_suppression_takes_effect_while_serve_runs(start: Start, upstream: Ups
 def test_domains_and_hashes(start: Start, upstream: Upstream) -> None:
     presend = start(upstream)
     sha256 = hashlib.sha256(b"ann@example.com").hexdigest()
-    md5 = hashlib.md5(b"bob@example.com").hexdigest()  # noqa: S324 - lists are traded so
+    md5 = hashlib.md5(b"bob@example.com").hexdigest()  # noqa: S324 - hashed lists use MD5
     for entry in ("example.net", sha256, md5):
         ok(presend.command("suppress", "add", entry))
     with Client.greeted(presend.smtp_port) as client:
@@ -82,7 +82,7 @@ def test_suppressions_survive_sigkill(start: Start, upstream: Upstream, tmp_path
 
 
 def serve(directory: Path, upstream: Upstream, **settings: str) -> tuple[int, str]:
-    """Run serve where it must not start: exit code and standard error."""
+    """Run `serve` where it must not start; return exit code and stderr."""
     given = {f"PRESEND_{name}": value for name, value in settings.items()}
     given |= {"PRESEND_UPSTREAM": upstream.url(), "PRESEND_LISTEN": "127.0.0.1:0"}
     done = command("serve", directory=directory, settings=given)
@@ -107,7 +107,7 @@ def test_a_corrupted_file_stops_the_start(
 
 def test_a_directory_that_is_not_there_stops_the_start(tmp_path: Path, upstream: Upstream) -> None:
     code, said = serve(tmp_path, upstream, STORE=f"sqlite://{tmp_path}/missing/presend.db")
-    if code != 1:  # it may make the directory, but then it must have said nothing wrong
+    if code != 1:  # report the log instead of the exit code
         pytest.fail(said)
     assert "presend.db" in said
     assert "Traceback" not in said
@@ -126,7 +126,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path) -> None:
-    """Leave no room."""
+    """Fill the file system."""
     with (disk / "filler").open("wb", buffering=0) as filler:
         try:
             while filler.write(b"x" * 4096):

@@ -1,4 +1,4 @@
-"""Whatever the upstream does, at every stage: 451 with the stage in the text, and life goes on."""
+"""Every fault at every stage of the upstream gives 451 with the stage, and the relay goes on."""
 
 import pytest
 
@@ -10,15 +10,15 @@ from tests.support.wire import Client, Reply, envelope, stuffed
 
 STAGES = [it for it in Stage if it not in {Stage.CONNECT, Stage.RSET, Stage.QUIT}]
 BROKEN = [faults.CLOSE, faults.RESET, faults.GARBAGE, faults.ENDLESS, faults.SHUTTING_DOWN]
-SAID = {  # the words for a stage; a fault in the TLS handshake is one of STARTTLS
-    Stage.BANNER: ("banner", "connect"),  # a reset may be quicker than connect's return
+SAID = {  # the stage in the reply's text; a fault in the TLS handshake counts as STARTTLS
+    Stage.BANNER: ("banner", "connect"),  # a reset may arrive before connect returns
     Stage.HANDSHAKE: ("starttls", "tls"),
-    Stage.BODY: ("body", "final"),  # the fault may be noticed when the client is done
+    Stage.BODY: ("body", "final"),  # the fault may be noticed only after the end of data
 }
 
 
 def works_again(client: Client, upstream: Upstream) -> None:
-    """The session is usable: it may be told to wait a moment, and then the message goes through."""
+    """Assert that the session still works: after some 451 at most, a message is accepted."""
     upstream.settings.plan = faults.healthy
     assert client.cmd("NOOP").code == 250
     assert client.cmd("RSET").code == 250
@@ -27,7 +27,7 @@ def works_again(client: Client, upstream: Upstream) -> None:
 
 
 def is_trouble(reply: Reply, *stages: str) -> bool:
-    """451 4.4.1 or 4.4.2 that names the stage."""
+    """Return whether a reply is 451 4.4.1 or 4.4.2 and names the stage."""
     return (
         reply.code == 451
         and reply.enhanced in {"4.4.1", "4.4.2"}
@@ -55,7 +55,7 @@ def test_the_upstream_stalls(
     message = b"x" * 78 + b"\r\n"
     with Client.greeted(hasty_presend.smtp_port, timeout=60) as client:
         secure_upstream.settings.plan = faults.always(stage, faults.STALL)
-        # Far more than all buffers on the way: a body that stops moving must be noticed.
+        # Larger than all buffers on the path, so that a stalled body blocks the writes.
         reply = client.transact(message * (200_000 if stage is Stage.BODY else 1))
         assert is_trouble(reply, *SAID.get(stage, (str(stage),))), reply
         assert not secure_upstream.accepted
@@ -150,7 +150,7 @@ def test_a_pipelined_group_is_answered_whole(
 
 
 def test_the_final_reply_is_lost(client: Client, upstream: Upstream) -> None:
-    # The message may be there; the client must hear 451 and the relay must not send it again.
+    # The upstream may have the message: the client must get 451, and presend must not send again.
     upstream.settings.plan = faults.once(Stage.FINAL, faults.CLOSE)
     reply = client.transact()
     assert is_trouble(reply, "final"), reply

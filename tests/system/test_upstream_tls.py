@@ -1,4 +1,4 @@
-"""TLS and AUTH towards the upstream: checked certificates, and never plaintext instead."""
+"""TLS and AUTH to the upstream: certificates are verified, without fallback to plaintext."""
 
 import ssl
 from pathlib import Path
@@ -123,7 +123,7 @@ def test_the_password_from_a_file(start: Start, certificates: Certificates, tmp_
 def test_bytes_injected_before_tls_are_not_taken_for_replies(
     secure_presend: Presend, secure_upstream: Upstream
 ) -> None:
-    # CVE-2021-38371 and its kin: text that follows the 220 in clear is an attacker's.
+    # CVE-2021-38371 and similar: plaintext after the 220 was injected by an attacker.
     secure_upstream.settings.plan = faults.always(
         Stage.STARTTLS, faults.reply("220 Go ahead\n250-evil\n250 AUTH PLAIN")
     )

@@ -1,4 +1,4 @@
-"""What the tests of the library say about addresses."""
+"""Helpers to parse addresses in tests."""
 
 from typing import Final
 
@@ -9,14 +9,14 @@ EVERYTHING: Final = SyntaxOptions(allow_quoted_local=True, allow_domain_literal=
 
 
 def valid(text: str, options: SyntaxOptions = DEFAULT) -> Address:
-    """Return the address that `text` is."""
+    """Parse `text`, which must be a valid address."""
     found = parse(text, options)
     assert isinstance(found, Address), found
     return found
 
 
 def fault(text: str, options: SyntaxOptions = DEFAULT) -> str:
-    """Return what is wrong with `text`: a detail that fits a reply line."""
+    """Return the error detail of `text`, checked to fit into a reply line."""
     found = parse(text, options)
     assert isinstance(found, Finding), found
     assert found.reason is Reason.SYNTAX

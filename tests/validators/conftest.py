@@ -1,4 +1,4 @@
-"""The zones that the tests of the resolver look at, served by a real name server."""
+"""The zones for tests of the resolver, served by nsd."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -70,7 +70,7 @@ mx.long       900000 A 192.31.196.8
 
 
 def _crowd() -> str:
-    """Return domains with many hosts: more than one datagram holds, and more than are tried."""
+    """Return zones with more hosts than fit into one datagram, and more than are looked up."""
     lines = [f"crowd MX {n} host{n}.with-a-rather-long-name-to-fill-it.crowd" for n in range(60)]
     lines.append("host0.with-a-rather-long-name-to-fill-it.crowd A 192.31.196.9")
     lines += [f"bad MX {n} a{n}.bad\na{n}.bad A 10.0.0.{n}" for n in range(8)]

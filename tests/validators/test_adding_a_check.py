@@ -1,4 +1,4 @@
-"""A check is one file and one row: everything else follows from the table of reasons."""
+"""Adding a check takes one file and one row in the table of reasons."""
 
 import os
 import shutil
@@ -72,7 +72,7 @@ for test in (test_reference.test_reasons, test_reference.test_checks_and_their_r
 
 
 def test_a_check_is_one_file_and_one_row(tmp_path: Path) -> None:
-    sources = shutil.ignore_patterns("*.pyc", "*.so")  # compiled modules would not see the row
+    sources = shutil.ignore_patterns("*.pyc", "*.so")  # compiled modules do not contain the new row
     for folder in ("relay", "validators", "docs"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=sources)
     shutil.copytree(ROOT / "tests" / "docs", tmp_path / "tests" / "docs")

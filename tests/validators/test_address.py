@@ -1,4 +1,4 @@
-"""What is an address, and what is wrong with what is not."""
+"""Parsing addresses: valid ones, and the errors of invalid ones."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The cache and its limits, and single-flight look-ups."""
+"""The DNS cache and its limits, and single-flight look-ups."""
 
 import asyncio
 

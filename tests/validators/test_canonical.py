@@ -1,4 +1,4 @@
-"""One mailbox, many spellings: by each provider's own rules, and by no one else's."""
+"""Canonical forms of addresses: each provider's rules apply only to its own domains."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Odd DNS messages, octet by octet."""
+"""Malformed and unusual DNS messages."""
 
 import pytest
 
@@ -31,8 +31,8 @@ def test_a_ttl_with_the_top_bit_set_is_none() -> None:
     "octets",
     [
         reply(record(b"\x00\x0a\xc0\x26")),  # a pointer to itself
-        reply(record(b"\x00\x0a\x01a\xc0\x26")),  # and round in a circle
-        reply(record(b"\x00\x0a\xc0\xff")),  # and to nowhere
+        reply(record(b"\x00\x0a\x01a\xc0\x26")),  # pointers that form a loop
+        reply(record(b"\x00\x0a\xc0\xff")),  # a pointer past the end
         reply(record(b"\x00\x0a\x40" + b"a" * 64 + b"\x00")),  # a label of 64
         reply(record(b"\x00\x0a" + b"\x3f" + b"a" * 63 + (b"\x3f" + b"b" * 63) * 4 + b"\x00")),
         reply(record(b"\x00\x0a\x05abc")),  # a name past the end
@@ -40,8 +40,8 @@ def test_a_ttl_with_the_top_bit_set_is_none() -> None:
         reply(record(b"\x00\x0a\x00"))[:-1],
         reply()[:20],
         reply(flags=b"\x01\x00"),  # a question, not a reply
-        b"\x00\x08" + reply()[2:],  # of another number
-        reply().replace(b"\x01a\x04test", b"\x01b\x04test"),  # to another question
+        b"\x00\x08" + reply()[2:],  # a reply with another query ID
+        reply().replace(b"\x01a\x04test", b"\x01b\x04test"),  # a reply to another question
     ],
 )
 def test_what_is_no_reply(octets: bytes) -> None:

@@ -1,4 +1,4 @@
-"""docs/validators.md names the canonical forms. tests/docs/test_reference.py holds the rest."""
+"""docs/validators.md lists the canonical forms. tests/docs/test_reference.py checks the rest."""
 
 import tomllib
 from pathlib import Path

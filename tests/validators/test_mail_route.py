@@ -1,4 +1,4 @@
-"""Where mail goes, by real answers of a real name server: RFC 5321 5.1, RFC 7505."""
+"""The mail route of a domain, from answers of nsd (RFC 5321 5.1, RFC 7505)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""From mail routes to facts about recipients."""
+"""The MX check: from mail routes to findings about recipients."""
 
 from collections.abc import Awaitable
 

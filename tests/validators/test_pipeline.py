@@ -1,4 +1,4 @@
-"""A group on its way through the checks."""
+"""The pipeline: a group of recipients passes through the checks."""
 
 import asyncio
 import logging
@@ -17,8 +17,8 @@ NULL_MX = Finding(Reason.NULL_MX)
 NO_DNS = Finding(Reason.DNS_UNAVAILABLE, "SERVFAIL")
 
 
-class Says:
-    """A check that says what a table has for a local part; at once, or after a wait."""
+class TableCheck:
+    """A check that returns the finding in a table for each local part, with or without a wait."""
 
     def __init__(self, name: str, *, waits: bool = False, **table: Finding) -> None:
         self.name = name
@@ -28,7 +28,7 @@ class Says:
         self._table = table
 
     def examine(self, group: Sequence[Address]) -> Findings | Awaitable[Findings]:
-        """Look into the table."""
+        """Look up the local parts in the table."""
         self.asked.append([address.local for address in group])
         findings = [self._table.get(address.local) for address in group]
         return self._later(findings) if self._waits else findings
@@ -38,8 +38,8 @@ class Says:
         return findings
 
 
-class Does:
-    """A check that does what it is told."""
+class FunctionCheck:
+    """A check that calls a given function."""
 
     name = "does"
 
@@ -52,7 +52,7 @@ class Does:
         self.unknown = unknown
 
 
-def pipeline(*checks: Says | Does, policy: Policy | None = None) -> Pipeline:
+def pipeline(*checks: TableCheck | FunctionCheck, policy: Policy | None = None) -> Pipeline:
     return Pipeline(checks, policy or Policy())
 
 
@@ -74,7 +74,7 @@ def test_the_provider_of_a_recipient_is_told() -> None:
 
 
 def test_nothing_found_is_known_at_once() -> None:
-    checks = Says("one"), Says("two")
+    checks = TableCheck("one"), TableCheck("two")
     result = pipeline(*checks).judge(["ann@example.com", "bob@example.com"])
     assert isinstance(result, list)
     assert [(it.text, it.verdict, it.findings) for it in result] == [
@@ -89,7 +89,7 @@ def test_nothing_found_is_known_at_once() -> None:
 
 
 def test_what_is_found_at_once_is_known_at_once() -> None:
-    result = pipeline(Says("role", info=ROLE)).judge(["a..b@x", "info@example.com"])
+    result = pipeline(TableCheck("role", info=ROLE)).judge(["a..b@x", "info@example.com"])
     assert isinstance(result, list)
     assert [it.verdict.name for it in result] == ["reject", "reject"]
     assert result[0].address is None
@@ -100,8 +100,8 @@ def test_what_is_found_at_once_is_known_at_once() -> None:
 @pytest.mark.parametrize("waits", [False, True])
 async def test_each_recipient_gets_its_own_verdict_in_order(*, waits: bool) -> None:
     line = pipeline(
-        Says("role", info=ROLE),
-        Says("dns", waits=waits, null=NULL_MX, slow=NO_DNS, info=NULL_MX),
+        TableCheck("role", info=ROLE),
+        TableCheck("dns", waits=waits, null=NULL_MX, slow=NO_DNS, info=NULL_MX),
     )
     result = await judged(line, "ann", "null", "a..b", "info", "slow", "bob")
     assert [it.text.partition("@")[0] for it in result] == [
@@ -118,15 +118,15 @@ async def test_each_recipient_gets_its_own_verdict_in_order(*, waits: bool) -> N
 
 
 async def test_who_is_rejected_is_not_asked_about_further() -> None:
-    dns = Says("dns", waits=True)
-    last = Says("last")
-    await judged(pipeline(Says("role", info=ROLE), dns, last), "info", "ann", "a..b")
+    dns = TableCheck("dns", waits=True)
+    last = TableCheck("last")
+    await judged(pipeline(TableCheck("role", info=ROLE), dns, last), "info", "ann", "a..b")
     assert dns.asked == last.asked == [["ann"]]
 
 
 async def test_local_checks_are_asked_first_and_findings_keep_the_order_of_the_checks() -> None:
-    dns = Says("dns", waits=True, ann=NO_DNS)
-    role = Says("role", info=ROLE, ann=ROLE)
+    dns = TableCheck("dns", waits=True, ann=NO_DNS)
+    role = TableCheck("role", info=ROLE, ann=ROLE)
     policy = Policy({Reason.ROLE_ACCOUNT: Action.OBSERVE})
     (ann,) = await judged(pipeline(dns, role, policy=policy), "ann")
     assert ann.findings == ((NO_DNS, Action.DEFER), (ROLE, Action.OBSERVE))
@@ -135,25 +135,25 @@ async def test_local_checks_are_asked_first_and_findings_keep_the_order_of_the_c
 
 
 async def test_a_store_that_answers_at_once_spares_the_dns_query() -> None:
-    store = Does(
+    store = FunctionCheck(
         lambda group: [Finding(Reason.SUPPRESSED) if a.local == "eve" else None for a in group],
         Reason.STORE_UNAVAILABLE,
     )
-    dns = Says("dns", waits=True)
+    dns = TableCheck("dns", waits=True)
     eve, ann = await judged(pipeline(store, dns), "eve", "ann")
     assert (eve.verdict.name, ann.verdict) == ("reject", ACCEPT)
     assert dns.asked == [["ann"]]
 
 
 async def test_a_check_is_not_asked_about_nobody() -> None:
-    dns = Says("dns")
-    await judged(pipeline(Says("role", info=ROLE), dns), "info", "a..b")
+    dns = TableCheck("dns")
+    await judged(pipeline(TableCheck("role", info=ROLE), dns), "info", "a..b")
     assert dns.asked == []
     assert await judged(pipeline(dns)) == []
 
 
 async def test_who_is_deferred_is_asked_about_further_since_a_refusal_is_better() -> None:
-    line = pipeline(Says("store", ann=NO_DNS), Says("dns", waits=True, ann=NULL_MX))
+    line = pipeline(TableCheck("store", ann=NO_DNS), TableCheck("dns", waits=True, ann=NULL_MX))
     (one,) = await judged(line, "ann")
     assert one.verdict == Reject(Reason.NULL_MX)
     assert one.findings == ((NO_DNS, Action.DEFER), (NULL_MX, Action.REJECT))
@@ -161,7 +161,9 @@ async def test_who_is_deferred_is_asked_about_further_since_a_refusal_is_better(
 
 async def test_observed_findings_are_kept_and_those_turned_off_are_not() -> None:
     policy = Policy({Reason.ROLE_ACCOUNT: Action.OBSERVE, Reason.NULL_MX: Action.OFF})
-    line = pipeline(Says("role", info=ROLE), Says("dns", info=NULL_MX, ann=NULL_MX), policy=policy)
+    line = pipeline(
+        TableCheck("role", info=ROLE), TableCheck("dns", info=NULL_MX, ann=NULL_MX), policy=policy
+    )
     info, ann = await judged(line, "info", "ann")
     assert (info.verdict, info.findings) == (ACCEPT, ((ROLE, Action.OBSERVE),))
     assert (ann.verdict, ann.findings) == (ACCEPT, ())
@@ -169,7 +171,7 @@ async def test_observed_findings_are_kept_and_those_turned_off_are_not() -> None
 
 @pytest.mark.parametrize("action", [Action.OBSERVE, Action.OFF, Action.DEFER])
 async def test_what_is_no_address_has_none_even_if_it_is_let_through(action: Action) -> None:
-    check = Says("role")
+    check = TableCheck("role")
     line = pipeline(check, policy=Policy({Reason.SYNTAX: action}))
     bad, ann = await judged(line, "a..b", "ann")
     assert bad.address is None
@@ -201,7 +203,9 @@ async def test_a_check_that_crashes_defers_and_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     line = pipeline(
-        Says("role", info=ROLE), Does(failing(RuntimeError("oh"))), Says("dns", bob=NULL_MX)
+        TableCheck("role", info=ROLE),
+        FunctionCheck(failing(RuntimeError("oh"))),
+        TableCheck("dns", bob=NULL_MX),
     )
     info, ann, bob = await judged(line, "info", "ann", "bob")
     assert info.verdict == Reject(Reason.ROLE_ACCOUNT, "info")
@@ -218,9 +222,9 @@ async def test_a_store_that_does_not_answer_defers(
         [BaseException], Callable[[Sequence[Address]], Findings | Awaitable[Findings]]
     ],
 ) -> None:
-    line = pipeline(Does(failing(StoreUnavailable("the disk is full"))))
+    line = pipeline(FunctionCheck(failing(StoreUnavailable("the disk is full"))))
     (ann,) = await judged(line, "ann")
-    # the cause is for the log, not for the client
+    # the cause is logged and not sent to the client
     assert ann.verdict == Defer(Reason.STORE_UNAVAILABLE, "")
 
 
@@ -232,17 +236,17 @@ async def test_findings_that_cannot_be_told_apart_are_none(
     async def later(_: Sequence[Address]) -> Findings:
         return findings
 
-    line = pipeline(Does(later if waits else lambda _: findings))
+    line = pipeline(FunctionCheck(later if waits else lambda _: findings))
     verdicts = {it.verdict for it in await judged(line, "ann", "bob")}
     assert verdicts == {Defer(Reason.CHECK_FAILED, "does")}
 
 
 async def test_findings_may_come_in_any_sequence() -> None:
-    line = pipeline(Does(lambda group: tuple(NULL_MX for _ in group)))
+    line = pipeline(FunctionCheck(lambda group: tuple(NULL_MX for _ in group)))
     assert {it.verdict.name for it in await judged(line, "ann", "bob")} == {"reject"}
 
 
 async def test_a_cancelled_check_cancels_the_judgement() -> None:
-    line = pipeline(Does(fail_later(asyncio.CancelledError())))
+    line = pipeline(FunctionCheck(fail_later(asyncio.CancelledError())))
     with pytest.raises(asyncio.CancelledError):
         await judged(line, "ann")

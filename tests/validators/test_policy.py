@@ -1,4 +1,4 @@
-"""From facts to verdicts."""
+"""The policy: from findings to verdicts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Mail hosts and who runs them."""
+"""The mailbox provider of a mail host, found by MX suffix."""
 
 import re
 

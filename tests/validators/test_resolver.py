@@ -11,7 +11,7 @@ from validators.dns.wire import Answer, Failed, Found, Missing, Mx, Type
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock in seconds, which the test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -38,13 +38,13 @@ async def test_hits_and_misses_are_counted(resolver: Resolver) -> None:
     ("domain", "seconds"),
     [
         ("good.test", 300),  # the MX
-        ("short.test", 20),  # the host's address has less
+        ("short.test", 20),  # the TTL of the host's address is lower
         ("zero.test", 5),  # min_ttl
         ("long.test", 3600),  # max_ttl
         ("null.test", 300),
         ("nowhere.test", 120),  # RFC 2308: the SOA's minimum
         ("nothing.test", 120),
-        ("private.test", 120),  # that there is no AAAA
+        ("private.test", 120),  # the negative answer for AAAA
         ("broken.test", 5),  # unknown_ttl
     ],
 )

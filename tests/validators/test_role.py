@@ -1,4 +1,4 @@
-"""Roles, and people who must not be taken for one."""
+"""Role accounts, and personal names that must not match."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_people(local: str) -> None:
 def test_what_the_provider_ignores_hides_no_role() -> None:
     assert role("p.o.s.t.master+x@gmail.com") == "postmaster"
     assert role("a.buse@pm.me") == "abuse"
-    # but only there
+    # other providers do not ignore dots
     assert role("a.buse@example.com") is None
 
 

@@ -1,4 +1,4 @@
-"""Addresses that mail from the internet cannot reach."""
+"""Special-use IP addresses, which mail from the internet cannot reach."""
 
 from ipaddress import ip_address
 

@@ -1,4 +1,4 @@
-"""The suppression list: its keys, and the check that asks for it."""
+"""The suppression list: its keys, and the check that looks them up."""
 
 import hashlib
 from collections.abc import Awaitable, Sequence
@@ -134,7 +134,7 @@ class Listed:
     def find(
         self, group: Sequence[Address]
     ) -> Sequence[Suppression | None] | Awaitable[Sequence[Suppression | None]]:
-        """Look the group up."""
+        """Look up the group."""
         self.lookups += 1
         found = [self._entries.get(address.local) for address in group]
         return self._later(found) if self._waits else found
@@ -175,7 +175,7 @@ def test_an_entry_that_has_expired_suppresses_nobody() -> None:
 def test_a_lookup_that_lost_count_is_not_taken_for_a_clear_list() -> None:
     class Short:
         def find(self, _: Sequence[Address]) -> list[Suppression | None]:
-            """Forget somebody."""
+            """Return fewer results than there are recipients."""
             return [None]
 
     assert SuppressionCheck(Short()).examine(GROUP) is not CLEAR

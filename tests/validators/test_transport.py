@@ -1,4 +1,4 @@
-"""How name servers are asked: in what order, how long, and what is taken for an answer."""
+"""The DNS transport: order of name servers, time-outs, and replies that are ignored."""
 
 import asyncio
 
@@ -56,7 +56,7 @@ async def test_a_silent_server_is_asked_again() -> None:
         task = asyncio.ensure_future(asking(slow.address, patience=0.02).ask("x.test", Type.MX))
         await slow.questions.get()
         while not task.done():
-            # on a busy machine a question may be out of date when it is answered
+            # on a busy machine, a query may have timed out before it is answered
             await slow.answer("x.test. 60 MX 10 mx.x.test.")
             await asyncio.wait([task], timeout=0.02)
         assert task.result() == Found((Mx(10, "mx.x.test"),), 60)
@@ -121,7 +121,7 @@ async def test_no_more_queries_at_once_than_allowed() -> None:
         tasks = {asyncio.ensure_future(bounded.ask(f"d{n}.test", Type.A)) for n in range(8)}
         waiting = [await server.questions.get() for _ in range(3)]
         for answered in range(1, 9):
-            # what is sent after the others comes next: there were no others
+            # this datagram arrives next, so no others were sent before it
             marker = asyncio.ensure_future(free.ask("marker.test", Type.A))
             query, _ = await server.questions.get()
             assert query.question[0].name.to_text() == "marker.test."

@@ -1,4 +1,4 @@
-"""Checks that wait: side by side, within one time limit, whatever each of them does."""
+"""Asynchronous checks run concurrently, with one time limit for the group."""
 
 import asyncio
 import enum
@@ -20,7 +20,7 @@ LIMIT: Final = 0.05
 
 
 class Way(enum.Enum):
-    """How a check answers."""
+    """The behaviour of a check."""
 
     AT_ONCE = enum.auto()
     LATER = enum.auto()
@@ -38,7 +38,7 @@ FINDINGS: Final = st.lists(
 
 
 class Check:
-    """A check that answers in a given way, and remembers whom it was asked about."""
+    """A check with a given behaviour, which records the recipients it examined."""
 
     def __init__(
         self, name: str, way: Way, found: Sequence[Finding | None], steps: int, unknown: Reason
@@ -51,7 +51,7 @@ class Check:
         self._steps = steps
 
     def examine(self, group: Sequence[Address]) -> Findings | Awaitable[Findings]:
-        """Answer."""
+        """Act as the given behaviour says."""
         self.asked += [address.local for address in group]
         match self.way:
             case Way.AT_ONCE:
@@ -74,7 +74,7 @@ class Check:
         return [self._table[name] for name in names]
 
     def expected(self, name: str) -> Finding | None:
-        """Return what should be found on a recipient this was asked about."""
+        """Return the findings expected for a recipient."""
         match self.way:
             case Way.AT_ONCE | Way.LATER:
                 return self._table[name]

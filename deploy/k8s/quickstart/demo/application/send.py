@@ -1,6 +1,6 @@
-"""A campaign application: sends message after message to localhost:25, a mixed list of recipients.
+"""A campaign application: sends messages to localhost:25, to both good and bad recipients.
 
-BAD says how many of every 20 recipients are bad ones.
+The environment variable BAD sets how many of every 20 recipients are bad.
 """
 
 import itertools
@@ -13,10 +13,10 @@ from email.message import EmailMessage
 
 BAD = itertools.cycle(
     [
-        "gone@customers.example",  # the sink does not know it
+        "gone@customers.example",  # an unknown user: the sink refuses it
         "unsubscribed@customers.example",  # on the suppression list
         "postmaster@customers.example",  # a role account
-        "two@@customers.example",  # no address at all
+        "two@@customers.example",  # not a valid address
         "somebody@no-such-domain.invalid",  # the domain does not exist (RFC 6761)
     ]
 )
@@ -31,7 +31,7 @@ def recipients() -> list[str]:
 
 
 def send(session: smtplib.SMTP) -> None:
-    """Send one message, and say who was refused."""
+    """Send one message to 20 recipients, and print each refused recipient with its reply."""
     message = EmailMessage()
     message["From"] = "Shop <news@shop.example>"
     message["Subject"] = "Spring sale"
@@ -42,7 +42,7 @@ def send(session: smtplib.SMTP) -> None:
 
 
 def main() -> None:
-    """Send for ever, two messages a second; whatever presend could not pass on comes again."""
+    """Send two messages per second until stopped; after an error connect again in 5 seconds."""
     while True:
         try:
             with smtplib.SMTP("localhost", 25, local_hostname="app.shop.example") as session:
@@ -55,5 +55,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # process 1 has no default for it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # PID 1 has no default action for SIGTERM
     main()

@@ -1,4 +1,4 @@
-"""An upstream that takes every message and forgets it, but knows no recipient called `gone`."""
+"""An upstream that accepts and discards every message, but refuses the local part `gone`."""
 
 import asyncio
 import signal
@@ -8,9 +8,9 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 
 class ForgetfulSink(Sink):
-    """Refuses one local part as an ESP refuses an unknown user."""
+    """Discards messages; refuses one local part with the reply of an ESP to an unknown user."""
 
-    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name for it
+    async def handle_RCPT(  # noqa: N802 - the name is given by aiosmtpd
         self,
         _server: SMTP,
         _session: Session,
@@ -34,7 +34,7 @@ async def main() -> None:
         2525,
     )
     stopped = asyncio.Event()
-    loop.add_signal_handler(signal.SIGTERM, stopped.set)  # process 1 has no default for it
+    loop.add_signal_handler(signal.SIGTERM, stopped.set)  # PID 1 has no default action for SIGTERM
     async with server:
         await stopped.wait()
 
