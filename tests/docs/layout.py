@@ -147,8 +147,9 @@ def _ordered(arrows: list[list[Place]], ranks: Mapping[str, int]) -> list[list[P
 
 
 def _mean(place: Place, near: Mapping[Place, list[Place]], at: Mapping[Place, float]) -> float:
-    neighbours = near.get(place)
-    return sum(at[each] for each in neighbours) / len(neighbours) if neighbours else at[place]
+    """Return the mean position of the neighbours, rounded: Python 3.12 adds floats otherwise."""
+    neighbours = near.get(place) or [place]
+    return round(sum(at[each] for each in neighbours) / len(neighbours), 6)
 
 
 def _width(place: Place) -> float:
