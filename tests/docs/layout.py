@@ -22,7 +22,7 @@ _BY_NAME: Final = {"relay.cli": {"relay.commands"}}
 _NOT_ROOMS: Final = {"relay", "relay.__main__", "relay.smtp", "validators", "validators.data"}
 
 _HEIGHT, _GAP, _RISE, _MARGIN = 34, 26, 74, 20
-_CHARACTER, _PADDING, _LANE = 7.4, 22, 18
+_CHARACTER, _PADDING, _LANE = 7.4, 22, 18  # all coordinates are whole: alike on every Python
 _COLOURS: Final = {"relay": "#dbe9f6", "relay.smtp": "#cfe8d5", "validators": "#fbe6c8"}
 
 Graph: TypeAlias = Mapping[str, set[str]]
@@ -152,8 +152,8 @@ def _mean(place: Place, near: Mapping[Place, list[Place]], at: Mapping[Place, fl
     return round(sum(at[each] for each in neighbours) / len(neighbours), 6)
 
 
-def _width(place: Place) -> float:
-    return len(place) * _CHARACTER + _PADDING if isinstance(place, str) else _LANE
+def _width(place: Place) -> int:
+    return 2 * round(len(place) * _CHARACTER / 2) + _PADDING if isinstance(place, str) else _LANE
 
 
 def picture() -> str:
@@ -166,22 +166,23 @@ def picture() -> str:
     ]
     order = _ordered(arrows, ranks)
     widths = [sum(_width(place) + _GAP for place in layer) - _GAP for layer in order]
-    centre: dict[Place, tuple[float, float]] = {}
+    centre: dict[Place, tuple[int, int]] = {}
     for number, layer in enumerate(order):
-        left = _MARGIN + (max(widths) - widths[number]) / 2
+        left = _MARGIN + (max(widths) - widths[number]) // 2
         for place in layer:
-            centre[place] = (left + _width(place) / 2, _MARGIN + number * _RISE + _HEIGHT / 2)
+            centre[place] = (left + _width(place) // 2, _MARGIN + number * _RISE + _HEIGHT // 2)
             left += _width(place) + _GAP
     width = max(widths) + 2 * _MARGIN
     height = (len(order) - 1) * _RISE + _HEIGHT + 2 * _MARGIN
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}"',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"',
             'font-family="sans-serif" font-size="13" role="img">',
             "<title>The rooms of presend and the imports between them</title>",
-            '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" orient="auto">',
+            '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" orient="auto"',
+            'markerWidth="7" markerHeight="7">',
             '<path d="M0 0L8 4L0 8z" fill="#667"/></marker></defs>',
-            f'<rect width="{width:.0f}" height="{height:.0f}" fill="#fff"/>',
+            f'<rect width="{width}" height="{height}" fill="#fff"/>',
             *(_arrow([centre[place] for place in way]) for way in arrows),
             *(_box(room, *centre[room]) for room in sorted(graph)),
             "</svg>\n",
@@ -189,23 +190,23 @@ def picture() -> str:
     )
 
 
-def _arrow(points: list[tuple[float, float]]) -> str:
+def _arrow(points: list[tuple[int, int]]) -> str:
     """Draw an arrow from box to box; it is vertical where it crosses a layer."""
-    half = _HEIGHT / 2
-    path = f"M{points[0][0]:.0f} {points[0][1] + half:.0f}"
+    half, bend = _HEIGHT // 2, (_RISE - _HEIGHT) // 2
+    path = f"M{points[0][0]} {points[0][1] + half}"
     for number, ((x0, y0), (x1, y1)) in enumerate(itertools.pairwise(points)):
-        start, end, bend = y0 + half, y1 - half, (_RISE - _HEIGHT) / 2
-        path += f"C{x0:.0f} {start + bend:.0f} {x1:.0f} {end - bend:.0f} {x1:.0f} {end:.0f}"
+        start, end = y0 + half, y1 - half
+        path += f"C{x0} {start + bend} {x1} {end - bend} {x1} {end}"
         if number < len(points) - 2:
-            path += f"V{y1 + half:.0f}"
+            path += f"V{y1 + half}"
     return f'<path d="{path}" fill="none" stroke="#667" marker-end="url(#head)"/>'
 
 
-def _box(room: str, x: float, y: float) -> str:
+def _box(room: str, x: int, y: int) -> str:
     package = "relay.smtp" if room.startswith("relay.smtp.") else room.partition(".")[0]
     width = _width(room)
     return (
-        f'<rect x="{x - width / 2:.0f}" y="{y - _HEIGHT / 2:.0f}" width="{width:.0f}"'
+        f'<rect x="{x - width // 2}" y="{y - _HEIGHT // 2}" width="{width}"'
         f' height="{_HEIGHT}" rx="5" fill="{_COLOURS[package]}" stroke="#889"/>'
-        f'<text x="{x:.0f}" y="{y + 4.5:.0f}" text-anchor="middle">{html.escape(room)}</text>'
+        f'<text x="{x}" y="{y + 5}" text-anchor="middle">{html.escape(room)}</text>'
     )
