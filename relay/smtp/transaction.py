@@ -19,7 +19,6 @@ from relay.guard.gate import ADMITTED, Admission, Admitted, Gate, NotNow, Wait, 
 from relay.observe.events import NO_REASON, Events, Message, Recipient, Result
 from relay.reply import FOR_GOOD, REFUSED, TABLE, AnyReply, Reply, UpstreamReply
 from relay.smtp.envelope import Mail, Rcpt
-from relay.smtp.upstream import delivery
 from relay.smtp.upstream.connection import User
 from relay.smtp.upstream.delivery import Delivery
 from relay.smtp.upstream.phases import Answered
@@ -133,7 +132,7 @@ class Transaction:
         return await step if isinstance(step, Coroutine) else step
 
     def _forward(self, judged: list[Judgement]) -> Step:
-        """Ask the gate, and then the upstream, about the recipients that are accepted so far."""
+        """Go on with the recipients that are accepted so far."""
         self._judged = judged
         rcpts: list[Rcpt] = []
         counts: dict[str, int] = {}
@@ -141,34 +140,43 @@ class Transaction:
             if isinstance(judgement.verdict, Accept):
                 rcpts.append(self._group[place])
                 counts[judgement.provider] = counts.get(judgement.provider, 0) + 1
-        backend = self._backend
-        self._limits = {}
-        others: dict[str, Admission] = {}
-        for provider, number in counts.items():
-            self._provider = provider if self._provider in ("", provider) else OTHER
-            admission = backend.gate.admit(backend.campaign, backend.segment, provider, number)
-            if admission is not ADMITTED:
-                others[provider] = admission
-        return self._limit(rcpts, counts, others) if others else self._send(rcpts)
+        return self._send(rcpts, counts, {})
 
-    def _limit(
+    def _send(
         self, rcpts: list[Rcpt], counts: Mapping[str, int], admissions: dict[str, Admission]
     ) -> Step:
-        """Take admissions that reserve something, hold the group back, or say no."""
-        if any(isinstance(admission, Wait) for admission in admissions.values()):
-            return self._hold(rcpts, counts, admissions)
+        """Ask the gate about providers that have no admission yet, then send RCPTs, and DATA."""
+        backend = self._backend
+        self._limits = {}
+        unlimited = True
+        for provider, number in counts.items():
+            self._provider = provider if self._provider in ("", provider) else OTHER
+            admission = admissions.get(provider)
+            if admission is None:
+                admission = backend.gate.admit(backend.campaign, backend.segment, provider, number)
+                admissions[provider] = admission
+            unlimited = unlimited and admission is ADMITTED
+        if not unlimited:
+            if any(isinstance(admission, Wait) for admission in admissions.values()):
+                return self._hold(rcpts, counts, admissions)
+            rcpts = self._limit(admissions)
+        if not rcpts and not (self._data and self._delivery.accepted):
+            return self._answer(Answered((), TABLE["NO_VALID_RECIPIENTS"] if self._data else None))
+        step = self._delivery.ask(rcpts, self._provider, data=self._data)
+        return None if step is None else self._take(step)
+
+    def _limit(self, admissions: Mapping[str, Admission]) -> list[Rcpt]:
+        """Note limits and reservations; return the recipients that the gate admits."""
         for provider, admission in admissions.items():
             if isinstance(admission, NotNow):
                 self._limits[provider] = admission
             elif isinstance(admission, Admitted) and admission.reservation:
                 self._reservations.append(admission.reservation)
-        if self._limits:
-            rcpts = [
-                self._group[place]
-                for place, judgement in enumerate(self._judged)
-                if isinstance(judgement.verdict, Accept) and judgement.provider not in self._limits
-            ]
-        return self._send(rcpts)
+        return [
+            self._group[place]
+            for place, judgement in enumerate(self._judged)
+            if isinstance(judgement.verdict, Accept) and judgement.provider not in self._limits
+        ]
 
     async def _hold(
         self, rcpts: list[Rcpt], counts: Mapping[str, int], admissions: dict[str, Admission]
@@ -182,18 +190,13 @@ class Transaction:
             admissions[provider] = await admitted(ask, admission)
         if self._ended:
             return None
-        step = self._limit(rcpts, counts, admissions)
+        step = self._send(rcpts, counts, admissions)
         return await step if isinstance(step, Coroutine) else step
-
-    def _send(self, rcpts: list[Rcpt]) -> Step:
-        """Send the recipients that validators and gate let pass, and DATA."""
-        if not rcpts and not (self._data and self._delivery.accepted):
-            return self._answer(Answered((), TABLE["NO_VALID_RECIPIENTS"] if self._data else None))
-        return self._take(self._delivery.ask(rcpts, self._provider, data=self._data))
 
     def replied(self, replies: list[UpstreamReply], fault: str | None) -> Step:
         """Take what the upstream said to the commands, or to the content."""
-        return self._take(self._delivery.replied(replies, fault))
+        step = self._delivery.replied(replies, fault)
+        return None if step is None else self._take(step)
 
     def crash(self) -> Answers:
         """Answer everything that waits with 451, after a defect of presend."""
@@ -204,9 +207,7 @@ class Transaction:
             return Answers([fault])
         return Answers([fault] * (len(self._group) + self._data))
 
-    def _take(self, step: delivery.Step) -> Step:
-        if step is None:
-            return None
+    def _take(self, step: Answered | Coroutine[Any, Any, Answered | None]) -> Step:
         return self._answer(step) if isinstance(step, Answered) else self._wait(step)
 
     async def _wait(self, step: Coroutine[Any, Any, Answered | None]) -> Answers | None:

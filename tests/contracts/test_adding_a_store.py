@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import example
+
 ROOT = Path(__file__).parents[2]
 
 MODULE = '''
@@ -63,21 +65,14 @@ class DictionaryStore:
             await asyncio.sleep(0)
             yield entry
 '''
-ROW = """
-    "dictionary": StoreUrl(
-        "dictionary:[ADDRESS,...]", re.compile("dictionary:.*"), "relay.stores.dictionary"
-    ),
-"""
-TEST_ROW = """
-    "dictionary": lambda _: "dictionary:",
-"""
+ROW, TEST_ROW = example("store_url"), example("contract_url")
 
 
 def add_row(path: Path, table: str, row: str) -> None:
     """Add a row to a table: a dictionary that begins on a line with its name."""
     text = path.read_text()
     line = next(line for line in text.splitlines() if line.startswith(table))
-    path.write_text(text.replace(line, line + row.rstrip(), 1))
+    path.write_text(text.replace(line, line + "\n" + row.rstrip(), 1))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Reading our own Markdown: tables, links, headings and the transcripts that can be run."""
+"""Reading our own Markdown: tables, links, headings, examples, and transcripts that can be run."""
 
 import re
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ DOCS = ROOT / "docs"
 
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_EXAMPLE = re.compile(r"^<!-- example: (\w+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _RUN = re.compile(r"^<!-- run(?:: (?P<needs>\w+))? -->$")
 _BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
 
@@ -83,6 +84,12 @@ def rows(page: Path, heading: str, *, section: str = "") -> list[dict[str, str]]
             assert len(cells) == len(columns), f"{page.name}: {line}"
             found.append(dict(zip(columns, cells, strict=True)))
     return found
+
+
+def example(name: str, page: Path = DOCS / "extending.md") -> str:
+    """Return the block of code below the comment `<!-- example: NAME -->`."""
+    found: dict[str, str] = dict(_EXAMPLE.findall(page.read_text()))
+    return found[name]
 
 
 def _plain(cell: str) -> str:

@@ -4,22 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import example
 from tests.support.copied_tree import CopiedTree, copy_tree
 
-MODULE = '''
-"""`presend explain`."""
-
-from relay.settings import JudgingSettings, load_settings
-
-
-def add_arguments(parser):
-    parser.add_argument("address")
-
-
-def main(args):
-    print(args.address, load_settings(JudgingSettings).campaign_id)
-    return 3
-'''
+MODULE, ROW = example("command"), example("command_row")
 
 
 @pytest.fixture
@@ -30,7 +18,7 @@ def tree(tmp_path: Path) -> CopiedTree:
     tree.replace(
         "relay/cli.py",
         "COMMANDS: Final = (\n",
-        'COMMANDS: Final = (\n    Command("explain", "judge", "explain a verdict"),\n',
+        "COMMANDS: Final = (\n" + ROW,
     )
     return tree
 

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import example
+
 ROOT = Path(__file__).parents[2]
 PART = "relay/stores/metrics.py"
-DECLARATION = """
-
-EXAMPLES: Final = counter("presend_examples_total", "Examples", {"shape": ("round", "square")})
-"""
-REGISTRATION = '        registry.counter(EXAMPLES).add("round")\n'
+DECLARATION, REGISTRATION = "\n\n" + example("declaration"), example("registration")
 INIT = "        self._errors = registry.counter(STORE_ERRORS)\n"
 ROW = "| `presend_examples_total` | counter | `shape` | examples | Examples. |\n"
 LABEL = "| `shape` | `round`, `square` |\n"

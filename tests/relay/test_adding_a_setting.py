@@ -4,13 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import example
 from tests.support.copied_tree import CopiedTree, copy_tree
 
-FIELD = '    tar_pit: float = seconds(2.0, "Delay of the reply to a bad command.", le=60)\n'
-ROW = (
-    "| `PRESEND_LIMITS__TAR_PIT` | `limits.tar_pit` | `2` | s "
-    "| Delay of the reply to a bad command. |\n"
-)
+FIELD, ROW = example("setting"), example("setting_row")
 USE = """
 from relay.settings import ServeSettings, load_settings
 print(load_settings(ServeSettings).limits.tar_pit)

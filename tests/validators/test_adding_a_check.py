@@ -6,35 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.docs.pages import example
+
 ROOT = Path(__file__).parents[2]
 
-CHECK = '''
-"""Recipients whose local part is odd."""
-
-from validators.verdict import CLEAR, Finding, Reason
-
-
-class OddCheck:
-    """States ODD."""
-
-    name = "odd"
-    unknown = None
-
-    def examine(self, group):
-        """Return a finding for the address of the test."""
-        if all(address.local != "odd" for address in group):
-            return CLEAR
-        return [Finding(Reason.ODD, "3") if a.local == "odd" else None for a in group]
-
-
-def build(inputs):
-    """Return the check."""
-    return OddCheck()
-'''
-
-ROW = """\
-    ODD = ("odd", Row(meaning="The local part is odd.", check="odd", reply="NO_DOMAIN"))
-"""
+CHECK, ROW = example("check"), example("reason")
 
 USE = """
 import asyncio, sys

@@ -101,26 +101,33 @@ class Connection(asyncio.Protocol):
         session = self._session
         if self.closing or session is None:
             return
-        if session.receiving and not self.input.left:
-            self._run(session, data)
-        else:
+        if session.waiting:
             self.input.feed(data)
-            if not session.waiting:
-                self._run(session)
+        else:
+            self._run(session, data)
         if self.input.left > _READ_AHEAD:
             self._pause(_TOO_FAR_AHEAD)
 
-    def _run(self, session: Session, content: bytes = b"") -> None:
+    def _run(self, session: Session, arrived: bytes = b"") -> None:
         """Work through the input until it is read or something has to be waited for."""
+        unread = self.input
         self._running = True
         try:
-            if content:
-                session.content(content)
-            while self.input.left and not (session.waiting or self.closing):
+            if session.receiving and not unread.left:
+                session.content(arrived)
+            elif arrived:
+                unread.feed(arrived)
+            while unread.left and not (session.waiting or self.closing):
                 if session.receiving:
-                    session.content(self.input.take())
-                elif not self._read_line(session):
-                    break
+                    session.content(unread.take())
+                    continue
+                try:
+                    line = unread.line()
+                    if line is None:
+                        break
+                    session.line(line)
+                except BadCommand as bad:
+                    session.mistake(bad.reply)
         except Exception:
             _logger.exception("A session failed")
             self.hang_up(TABLE["OUR_FAULT"])
@@ -128,17 +135,6 @@ class Connection(asyncio.Protocol):
             self._running = False
         if not session.waiting:
             self.flush()
-
-    def _read_line(self, session: Session) -> bool:
-        """Hand one line to the session; return false if none is complete."""
-        try:
-            line = self.input.line()
-            if line is None:
-                return False
-            session.line(line)
-        except BadCommand as bad:
-            session.mistake(bad.reply)
-        return True
 
     def eof_received(self) -> bool:
         """Let a client that has only stopped sending read the reply that is due."""
@@ -190,7 +186,8 @@ class Connection(asyncio.Protocol):
         else:
             self.flush()
         if not session.waiting:
-            self._resume(_TOO_FAR_AHEAD)
+            if self._paused:
+                self._resume(_TOO_FAR_AHEAD)
             if self._eof:
                 self._close()
 

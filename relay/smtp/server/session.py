@@ -19,7 +19,7 @@ from relay.smtp.server.auth import Client
 from relay.smtp.server.commands import BadCommand
 from relay.smtp.server.content import ChunkScanner, Content, DataScanner
 from relay.smtp.server.states import COMMANDS, NEXT, RECEIVING, WAITING, Event, State
-from relay.smtp.transaction import Answers, Step, Transaction
+from relay.smtp.transaction import Answers, Transaction
 from validators.pipeline import Judgement
 from validators.verdict import Accept
 
@@ -75,7 +75,9 @@ class Session:
 
     def replied(self, upstream_replies: list[UpstreamReply], fault: str | None) -> None:
         """Take the upstream's replies to the commands or to the content of the transaction."""
-        self._take(self._transaction.replied(upstream_replies, fault))
+        step = self._transaction.replied(upstream_replies, fault)
+        if step is not None:
+            self._take(step)
         if self.receiving:
             self._connection.resume_content()  # the upstream has replied too early, and is dropped
 
@@ -223,13 +225,15 @@ class Session:
     def _ask(self, group: Sequence[Rcpt], *, data: bool) -> None:
         self._data_asked = data
         self._move(Event.ASKED)
-        self._take(self._transaction.ask(group, data=data))
+        step = self._transaction.ask(group, data=data)
+        if step is not None:
+            self._take(step)
 
-    def _take(self, step: Step) -> None:
+    def _take(self, step: Answers | Coroutine[object, object, Answers | None]) -> None:
         """Answer now, or when the transaction has what it waits for."""
         if isinstance(step, Answers):
             self._answer(step)
-        elif step is not None:
+        else:
             self._server.spawn(self._wait(self._transaction, step))
 
     async def _wait(self, tx: Transaction, step: Coroutine[object, object, Answers | None]) -> None:
@@ -247,18 +251,19 @@ class Session:
         if self._state is State.GROUP and self._chunk is not None:
             self._first_chunk(*self._chunk, answers)
         elif self._state is State.GROUP:
-            for reply in answers.replies:
-                self._connection.say(reply.wire)
             if answers.content_may_follow:
                 self._begin_content(DataScanner(self._server.limits.message_size))
                 self._move(Event.BEGUN)
             else:
                 self._move(Event.ANSWERED)
-                if self._data_asked and self._connection.input.left:
-                    # Content sent ahead of a 354 that did not come would be read as commands.
-                    self._connection.hang_up(
-                        TABLE["BAD_SEQUENCE"].because("DATA ends a group (RFC 2920)")
-                    )
+            for reply in answers.replies:
+                self._connection.say(reply.wire)
+            refused = self._data_asked and not answers.content_may_follow
+            if refused and self._connection.input.left:
+                # Content sent ahead of a 354 that did not come would be read as commands.
+                self._connection.hang_up(
+                    TABLE["BAD_SEQUENCE"].because("DATA ends a group (RFC 2920)")
+                )
         elif self._state is State.FINAL:
             self._bad_commands = 0
             self._say(answers.replies[0])
@@ -322,7 +327,9 @@ class Session:
             self._end_transaction()
         else:
             self._move(Event.SENT)
-            self._take(self._transaction.end(end.tail))
+            final = self._transaction.end(end.tail)
+            if final is not None:
+                self._answer(final)
 
     def _rset(self, _rest: bytes) -> None:
         self._end_transaction()

@@ -152,28 +152,24 @@ class Delivery:
         if fault is not None and connection.reused:
             self._leave()
             return self._on_another()
+        outcome = decide(self._asked, replies, fault)
         if fault is None:
             self._pools.metrics.reply_waited(self._asked.stage(len(replies) - 1), connection.took)
             connection.reused = True  # it may be closed while the client takes its time
-        outcome = decide(self._asked, replies, fault)
         if isinstance(outcome, Unusable):
             return self._lose(outcome.stage, outcome.text)
         if self._asked.mail:
             self._report("mail", replies[0])
         if isinstance(outcome, MailRefused):
             return self._mail_refused(outcome)
-        return self._accept(outcome, replies[-1])
-
-    def _accept(self, outcome: Answered, last: UpstreamReply) -> Step:
-        """Note which recipients are accepted; finish the group if it ends with DATA."""
         if self._asked.mail:
             self._move(Event.MAIL_ACCEPTED)
-        for place, reply in enumerate(outcome.rcpts):
-            if reply.code < REFUSED:
-                self.accepted.append(self._rcpts[place])
+        answered = zip(self._rcpts, outcome.rcpts, strict=True)
+        self.accepted += [rcpt for rcpt, reply in answered if reply.code < REFUSED]
         if not self._data:
             return outcome
-        return self._settle(self._before or outcome.rcpts, last if self._asked.data else None)
+        data = replies[-1] if self._asked.data else None
+        return self._settle(self._before or outcome.rcpts, data)
 
     def _settle(self, rcpts: Sequence[AnyReply], data: UpstreamReply | None) -> Step:
         """Finish a group that ends with DATA, whose MAIL was accepted."""

@@ -50,12 +50,13 @@ POOL_WAIT: Final = histogram(
 class UpstreamMetrics:
     """Counts what happens to upstream connections; registers the metrics of the upstream side."""
 
-    __slots__ = ("_handshakes", "_registry", "_reuses", "pool_waited", "reply_waited")
+    __slots__ = ("_handshakes", "_registry", "pool_waited", "reply_waited", "reused")
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._handshakes = registry.counter(HANDSHAKES)
-        self._reuses = registry.counter(REUSES)
+        self.reused: Callable[[], None] = registry.counter(REUSES).add
+        """Count a transaction that found a ready connection."""
         self.pool_waited: Callable[[float], None] = registry.histogram(POOL_WAIT).observe
         """Observe the seconds a transaction waited for a connection."""
         self.reply_waited: Callable[[str, float], None] = registry.histograms(REPLY_SECONDS).observe
@@ -76,10 +77,6 @@ class UpstreamMetrics:
     def handshake(self, *, ok: bool) -> None:
         """Count a handshake, from connect to AUTH."""
         self._handshakes.add("ok" if ok else "failed")
-
-    def reused(self) -> None:
-        """Count a transaction that found a ready connection."""
-        self._reuses.add()
 
 
 def section(pools: Sequence[tuple[Pool, str]], now: float) -> Section:
