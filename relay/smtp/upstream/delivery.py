@@ -164,8 +164,9 @@ class Delivery:
             return self._mail_refused(outcome)
         if self._asked.mail:
             self._move(Event.MAIL_ACCEPTED)
-        answered = zip(self._rcpts, outcome.rcpts, strict=True)
-        self.accepted += [rcpt for rcpt, reply in answered if reply.code < REFUSED]
+        self.accepted += [
+            self._rcpts[place] for place, reply in enumerate(outcome.rcpts) if reply.code < REFUSED
+        ]
         if not self._data:
             return outcome
         data = replies[-1] if self._asked.data else None
