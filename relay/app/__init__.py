@@ -1,7 +1,7 @@
 """The composition root: the only package that knows every part.
 
-`process` is the shell of a long-running command; `serve` builds the relay on it. `mail` and
-`validation` build the two halves of the mail path from settings.
+`process` is the shell of a long-running command; `serve` builds the relay on it, and `validation`
+the validators.
 """
 
 from relay.app.errors import StartError

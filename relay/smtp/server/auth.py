@@ -54,10 +54,10 @@ def exchange(credentials: Credentials, argument: bytes) -> Generator[bytes, byte
     name = mechanism.upper()
     try:
         if name == b"PLAIN":
-            message = _octets(initial or (yield b""))
+            message = _initial(initial) if initial else _octets((yield b""))
             _identity, username, password = message.split(b"\0")
         elif name == b"LOGIN":
-            username = _octets(initial or (yield _USERNAME))
+            username = _initial(initial) if initial else _octets((yield _USERNAME))
             password = _octets((yield _PASSWORD))
         else:
             return TABLE["BAD_MECHANISM"]
@@ -66,9 +66,14 @@ def exchange(credentials: Credentials, argument: bytes) -> Generator[bytes, byte
     return TABLE["AUTHENTICATED" if credentials.match(username, password) else "AUTH_FAILED"]
 
 
+def _initial(response: bytes) -> bytes:
+    """Decode an initial response; ValueError if it is no base64."""
+    return b"" if response == _EMPTY else _octets(response)
+
+
 def _octets(line: bytes | None) -> bytes:
     """Decode a response; ValueError if it is no base64, or cancels the exchange."""
-    if not line or line == _EMPTY:
+    if not line:
         return b""
     if line == _CANCEL:
         raise ValueError

@@ -133,7 +133,9 @@ class Connection(asyncio.Protocol):
             self.hang_up(TABLE["OUR_FAULT"])
         finally:
             self._running = False
-        if not session.waiting:
+        if self.draining and not (session.in_transaction or self.closing):
+            self.hang_up(TABLE["DRAINING"])
+        elif not session.waiting:
             self.flush()
 
     def eof_received(self) -> bool:

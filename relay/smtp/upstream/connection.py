@@ -167,6 +167,7 @@ class Connection(asyncio.Protocol):
     def tick(self, now: float) -> None:
         """Give up on a reply that is overdue."""
         if self._deadline is not None and now >= self._deadline:
+            self.reused = False  # silent, not closed: another connection would be silent as well
             self._fail("timed out")
 
     def abort(self) -> None:

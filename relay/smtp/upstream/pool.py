@@ -42,6 +42,7 @@ class Pool:
     __slots__ = (
         "_backoff",
         "_clock",
+        "_closing",
         "_emptied",
         "_events",
         "_idle",
@@ -74,6 +75,7 @@ class Pool:
         self._events = events
         self._clock = clock
         self._backoff = 0.0
+        self._closing = False
         self._emptied = asyncio.Event()
         self._idle: list[Connection] = []
         self._live: set[Connection] = set()
@@ -142,7 +144,8 @@ class Pool:
         now = connection.since = self._clock()
         most = connection.features.messages or self._limits.messages
         if (
-            connection.messages >= min(most, self._limits.messages)
+            self._closing
+            or connection.messages >= min(most, self._limits.messages)
             or now - connection.opened >= self._limits.age
         ):
             connection.quit()
@@ -163,6 +166,7 @@ class Pool:
 
     async def close(self) -> None:
         """Send QUIT on every idle connection, and wait until all connections are closed."""
+        self._closing = True
         idle, self._idle = self._idle, []
         for connection in idle:
             connection.quit()
