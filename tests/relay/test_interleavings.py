@@ -106,3 +106,25 @@ def test_a_pool_that_closes_sends_quit_on_what_is_given_back_later(rig: Rig) -> 
     peer.release([None])
     rig.settle()
     assert closing.done()
+
+
+def test_a_client_is_read_again_when_the_upstream_that_held_it_back_is_lost(rig: Rig) -> None:
+    """The upstream stops reading in the middle of the content and is lost before it reads again."""
+    rig.features = rig.features._replace(pipelining=True)
+    client = Client(rig)
+    client.send(
+        b"EHLO client.test\r\nMAIL FROM:<a@ok.example>\r\nRCPT TO:<b@ok.example>\r\nDATA\r\n"
+    )
+    rig.settle()
+    (peer,) = rig.peers
+    peer.release([None] * 3)
+    rig.settle()
+    peer.stalled = True
+    client.send((b"y" * 70 + b"\r\n") * 2_000 + b".\r\n")
+    rig.settle()
+    client.read()
+    peer.transport.cut()
+    rig.settle()
+    client.send(b"NOOP\r\n")
+    rig.settle()
+    assert [reply[:9] for reply in client.read().splitlines()] == [b"451 4.4.2", b"250 2.0.0"]

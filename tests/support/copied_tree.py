@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 _ROOT = Path(__file__).parents[2]
-_NOT_COPIED = shutil.ignore_patterns("__pycache__", "images", "bench", "deploy", "system")
+_NOT_COPIED = shutil.ignore_patterns(
+    "__pycache__", "*.so", "images", "bench", "deploy", "system"
+)  # a compiled module would not see what the test adds
 
 
 class CopiedTree(NamedTuple):

@@ -47,7 +47,7 @@ class Session:
         self._utf8 = False
         self._content: Content | None = None
         self._chunk: tuple[int, bool] | None = None
-        self._data_asked = False
+        self._data_asked = self._held_back = False
         self._bad_commands = 0
 
     # Called by the connection
@@ -78,15 +78,17 @@ class Session:
         step = self._transaction.replied(upstream_replies, fault)
         if step is not None:
             self._take(step)
-        if self.receiving:
-            self._connection.resume_content()  # the upstream has replied too early, and is dropped
+        if self._held_back:  # an upstream that is lost or dropped never says that it reads again
+            self.upstream_resumed()
 
     def upstream_paused(self) -> None:
         """Stop reading content."""
+        self._held_back = True
         self._connection.pause_content()
 
     def upstream_resumed(self) -> None:
         """Read content again."""
+        self._held_back = False
         self._connection.resume_content()
 
     def upstream_crashed(self) -> None:
@@ -375,8 +377,6 @@ class Session:
         self._say(said)
         if not self._client.authenticated:
             self._count_mistake()
-
-    # The transaction
 
     def _drop_transaction(self) -> None:
         """Abandon the transaction, if one is open."""
