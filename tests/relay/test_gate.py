@@ -185,3 +185,19 @@ def test_replies_are_counted_under_the_provider_that_all_recipients_share(
         ("data", provider),
         ("final", provider),
     ]
+
+
+def test_a_defect_while_a_group_is_held_back_does_not_keep_the_connection(
+    rig: Rig, gate: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = begun(rig)
+    talk(rig, client, MAIL + rcpt("a@google.example"))
+    gate.group = {"google": [Wait(5.0)]}
+    talk(rig, client, rcpt("b@google.example"))
+    monkeypatch.setattr(gate, "group", None)
+    rig.loop.now += 6.0
+    rig.loop.settle()
+    assert client.read().startswith(b"451 4.3.0")
+    assert rig.pool.busy == 0
+    assert [type(error) for error in rig.failures] == [AttributeError]
+    rig.failures.clear()

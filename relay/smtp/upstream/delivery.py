@@ -248,11 +248,13 @@ class Delivery:
         else:
             self._pools.give_back(connection)
 
-    def crash(self) -> Answered:
-        """Answer whoever waits after a defect of presend: 451, with no detail."""
-        self._connection = None
+    def crash(self) -> None:
+        """Give up after a defect of presend: later calls are answered with 451, with no detail."""
+        if self._connection is not None:
+            self._connection.abort()
+            self._connection = None
         self._reply = TABLE["OUR_FAULT"]
-        return self._break(TABLE["OUR_FAULT"])
+        self._break(TABLE["OUR_FAULT"])
 
     def _lose(self, stage: Stage, text: str) -> Answered:
         connection = self._leave()
