@@ -50,7 +50,8 @@ class Listeners:
             for host in endpoint.addresses:
                 try:
                     for sock in await _bind(host, endpoint.port):
-                        self._servers.append(await loop.create_server(protocol, sock=sock))
+                        server = await loop.create_server(protocol, sock=sock, backlog=_BACKLOG)
+                        self._servers.append(server)
                 except OSError as error:
                     if host == "::1" and len(endpoint.addresses) > 1 and _no_ipv6(error):
                         continue
@@ -72,7 +73,7 @@ async def _bind(host: str, port: int) -> list[socket.socket]:
     bound: list[socket.socket] = []
     try:
         for family, address in dict.fromkeys((entry[0], entry[4]) for entry in found):
-            sock = socket.create_server(address, family=family, backlog=_BACKLOG)
+            sock = socket.create_server(address, family=family)
             bound.append(sock)
     except OSError:
         for sock in bound:

@@ -1,9 +1,11 @@
 """Opening listeners: both loopback addresses, hosts without IPv6, and error messages."""
 
 import asyncio
+import contextlib
 import errno
 import os
 import socket
+import struct
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
@@ -129,3 +131,28 @@ def test_port_below_1024_without_the_right_to_it_gets_a_hint(
         )
 
     asyncio.run(main())
+
+
+def test_many_clients_may_connect_at_once(run: Run) -> None:
+    """A shorter queue would drop a client's first packet, which is sent again after a second."""
+
+    async def work() -> None:
+        with contextlib.closing(await opened(ANY)) as listeners:
+            assert _longest_queue(listeners.addresses[0].port) >= 1000
+
+    run(work())
+
+
+def _longest_queue(port: int) -> int:
+    """Return how many connections the kernel holds for a listener until they are accepted.
+
+    The field `tcpi_sacked` of `struct tcp_info` holds it for a listening socket (Linux,
+    net/ipv4/tcp.c, tcp_get_info).
+    """
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
+            listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if listening and sock.getsockname()[1] == port:
+                info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+                return int(struct.unpack_from("=I", info, 28)[0])
+    raise AssertionError("the listener was not found")
