@@ -149,7 +149,7 @@ def _longest_queue(port: int) -> int:
     The field `tcpi_sacked` of `struct tcp_info` holds it for a listening socket (Linux,
     net/ipv4/tcp.c, tcp_get_info).
     """
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
+    for descriptor in map(int, os.listdir("/proc/self/fd")):  # noqa: PTH208 - names alone
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
             listening = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
             if listening and sock.getsockname()[1] == port:
