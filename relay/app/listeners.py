@@ -38,7 +38,10 @@ class Listeners:
         ]
 
     async def open(
-        self, endpoints: Sequence[Endpoint], protocol: Callable[[], asyncio.Protocol], setting: str
+        self,
+        endpoints: Sequence[Endpoint],
+        protocol: Callable[[], asyncio.BaseProtocol],
+        setting: str,
     ) -> None:
         """Listen on every endpoint; `protocol` returns the protocol of each new connection.
 

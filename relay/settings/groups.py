@@ -36,6 +36,30 @@ class Limits(Group):
     idle: float = seconds(
         300.0, "Longest wait for a client's next command or data (RFC 5321 section 4.5.3.2.7)."
     )
+    message_time: float = seconds(
+        3600.0, "Most time that a client may take for one message, from MAIL to the final dot."
+    )
+    least_rate: int = count(
+        500,
+        "Least rate at which a client has to send content, over a minute; 0 means any.",
+        unit="octets/s",
+        ge=0,
+        le=10**9,
+    )
+    buffers: int = count(
+        33_554_432,
+        "Octets held in memory for peers that do not read, above which sessions are held back.",
+        unit="octets",
+        ge=65_536,
+        le=2**40,
+    )
+    junk_commands: int = count(
+        100,
+        "Number of EHLO, RSET, NOOP, VRFY, EXPN and HELP commands without a recipient between "
+        "them, above which each counts as a bad command.",
+        unit="commands",
+        le=1_000_000,
+    )
     bad_commands: int = count(
         10,
         "Number of bad commands after which a session is ended with 421.",

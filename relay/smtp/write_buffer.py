@@ -21,18 +21,18 @@ _LIMIT: Final = 65_536  # octets held for one connection: a turn may read megaby
 class WriteBuffer:
     """Octets to be written at the end of the turn, by transport."""
 
-    __slots__ = ("_at_turn_end", "_held")
+    __slots__ = ("_held", "at_turn_end")
 
     def __init__(self, at_turn_end: Callable[[Callable[[], None]], object]) -> None:
         """`at_turn_end` runs a callback once this turn's reads are done: `loop.call_soon`."""
-        self._at_turn_end = at_turn_end
+        self.at_turn_end = at_turn_end
         self._held: dict[asyncio.WriteTransport, bytes] = {}
 
     def write(self, transport: asyncio.WriteTransport, octets: bytes) -> None:
         """Write `octets` at the end of the turn, after what is held for `transport`."""
         held = self._held
         if not held:
-            self._at_turn_end(self.flush)
+            self.at_turn_end(self.flush)
         before = held.get(transport)
         if before is None:
             held[transport] = octets

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import logging
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
@@ -18,6 +19,8 @@ from relay.smtp.server.commands import BadCommand
 if TYPE_CHECKING:
     from relay.smtp.server.connection import Connection
     from relay.smtp.server.server import Server
+
+_logger = logging.getLogger(__name__)
 
 MECHANISMS: Final = ("PLAIN", "LOGIN")
 _USERNAME: Final = base64.b64encode(b"Username:")
@@ -122,13 +125,12 @@ class Client:
         if self._server.tls is None:
             raise BadCommand(TABLE["NOT_IMPLEMENTED"])
 
-    def begin_auth(self, argument: bytes) -> bytes | Reply:
-        """Take an AUTH command; return a challenge as it is sent, or the last reply.
+    def check_auth(self, argument: bytes) -> float | None:
+        """Return the seconds that AUTH has to wait; None if it is refused.
 
         Raises BadCommand if AUTH cannot begin now (RFC 4954 4).
         """
-        credentials = self._server.credentials
-        if credentials is None:
+        if self._server.credentials is None:
             raise BadCommand(TABLE["NOT_IMPLEMENTED"])
         if self.authenticated or not self.esmtp:
             raise BadCommand(TABLE["BAD_SEQUENCE"])
@@ -136,7 +138,15 @@ class Client:
             raise BadCommand(TABLE["AUTH_NEEDS_TLS"])
         if not argument.strip():
             raise BadCommand(TABLE["BAD_ARGUMENT"])
-        self._exchange = exchange(credentials, argument)
+        wait = self._server.guesses.wait(self._connection.peer)
+        if wait is None:
+            self._server.metrics.authenticated("refused")
+        return wait
+
+    def begin_auth(self, argument: bytes) -> bytes | Reply:
+        """Take an AUTH command; return a challenge as it is sent, or the last reply."""
+        assert self._server.credentials is not None  # noqa: S101 - `check_auth` has seen them
+        self._exchange = exchange(self._server.credentials, argument)
         return self.respond(None)
 
     def respond(self, line: bytes | None) -> bytes | Reply:
@@ -149,6 +159,16 @@ class Client:
         self._exchange = None
         self.authenticated = reply is TABLE["AUTHENTICATED"]
         return reply
+
+    def note_attempt(self, reply: Reply) -> None:
+        """Count an attempt that ended; log and remember it if the password was wrong."""
+        server, peer = self._server, self._connection.peer
+        if self.authenticated:
+            server.metrics.authenticated("accepted")
+        elif reply is TABLE["AUTH_FAILED"]:
+            server.metrics.authenticated("failed")
+            server.guesses.failed(peer)
+            _logger.warning("Client %s failed to authenticate", peer)
 
     def forget(self) -> None:
         """Start again: nothing said in clear counts once TLS is in use (RFC 3207 4.2)."""

@@ -19,6 +19,8 @@ _LIMITS: Final = {
     b"AUTH": 12288,  # RFC 4954 4
 }
 LONGEST: Final = 12288
+LARGEST_GROUP: Final = 100
+"""RCPTs that are judged and sent on together; the next ones form a group of their own."""
 _NUL: Final = 0  # a number: to look for `b"\0"` in octets takes eight times as long
 _BACKSLASH, _QUOTE, _CLOSE = b'\\">'
 
@@ -177,7 +179,7 @@ def parse_group(rest: bytes, behind: Input, *, utf8: bool) -> tuple[list[Rcpt], 
     Raises BadCommand for the first RCPT only: a later bad one is left to be read by itself.
     """
     group = [parse_rcpt(rest, utf8=utf8)]
-    while behind.next_is(b"RCPT "):
+    while len(group) < LARGEST_GROUP and behind.next_is(b"RCPT "):
         mark = behind.mark()
         try:
             line = behind.line()

@@ -2,8 +2,7 @@
 
 The connection reads command lines and content and hands them to the session, one after another. It
 reads nothing behind a command that has to wait, so that a session waits for one thing at a time,
-and replies leave in order: all that are ready when the input is read leave in one write (RFC 2920
-3.2).
+and replies leave in order: all that are ready when a turn ends leave in one write (RFC 2920 3.2).
 """
 
 from __future__ import annotations
@@ -15,36 +14,41 @@ from typing import TYPE_CHECKING, Final, cast
 
 from relay.reply import TABLE, Reply
 from relay.smtp.server.commands import BadCommand, Input
+from relay.smtp.server.flow import (
+    HANDSHAKING,
+    REPLIES_UNREAD,
+    TOO_FAR_AHEAD,
+    UPSTREAM_SLOW,
+    Flow,
+)
+from relay.smtp.server.pace import Pace
 from relay.smtp.server.session import Session
+from relay.smtp.server.turns import OCTETS
 
 if TYPE_CHECKING:
     from relay.smtp.server.server import Server
 
 _logger = logging.getLogger(__name__)
 
-_READ_AHEAD: Final = 65536  # octets a client may send ahead of the replies
 _HANDSHAKE: Final = 30.0  # seconds for TLS
 
-# Why nothing is read from the client at the moment; several may hold at once.
-_TOO_FAR_AHEAD: Final = 1
-_UPSTREAM_SLOW: Final = 2
-_REPLIES_UNREAD: Final = 4
-_HANDSHAKING: Final = 8
 
-
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One connection from the application."""
 
     __slots__ = (
         "_active",
+        "_content",
         "_eof",
+        "_flow",
         "_handshake",
-        "_last_active",
         "_out",
-        "_paused",
+        "_pace",
+        "_queued",
         "_running",
         "_server",
         "_session",
+        "_ticked",
         "_transport",
         "_write_buffer",
         "closing",
@@ -73,19 +77,22 @@ class Connection(asyncio.Protocol):
         self._handshake: asyncio.Task[None] | None = None
         self._out: list[bytes] = []
         self._running = False
+        self._queued = False
         self._eof = False
-        self._paused = 0
-        self._last_active = 0.0
+        self._flow = Flow(self, server.budget)
+        self._pace = Pace(server.limits)
+        self._ticked = 0.0
         self._active = False
+        self._content = 0
 
-    # asyncio.Protocol
+    # asyncio.BufferedProtocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the banner, or a refusal."""
-        self._transport = cast("asyncio.Transport", transport)
+        self._transport = self._flow.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
-        self._last_active = self._server.clock()
+        self._ticked = self._server.clock()
         refusal = self._server.admit(self)
         if refusal is not None:
             self.hang_up(refusal)
@@ -95,39 +102,30 @@ class Connection(asyncio.Protocol):
         self.say(self._server.banner)
         self.flush()
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the buffer is what it is
+        """Return the buffer that all connections share: it is emptied before the next is read."""
+        return self._server.read_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        self.data_received(bytes(self._server.read_buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
         """Hand octets to the session; stop reading from a client that is too far ahead."""
-        self._active = True
         session = self._session
         if self.closing or session is None:
             return
-        if session.waiting:
+        if session.waiting or self._queued:
             self.input.feed(data)
+            self._hold()
         else:
             self._run(session, data)
-        if self.input.left > _READ_AHEAD:
-            self._pause(_TOO_FAR_AHEAD)
 
     def _run(self, session: Session, arrived: bytes = b"") -> None:
-        """Work through the input until it is read or something has to be waited for."""
-        unread = self.input
+        """Have one turn: read until it is over, or until something has to be waited for."""
         self._running = True
         try:
-            if session.receiving and not unread.left:
-                session.content(arrived)
-            elif arrived:
-                unread.feed(arrived)
-            while unread.left and not (session.waiting or self.closing):
-                if session.receiving:
-                    session.content(unread.take())
-                    continue
-                try:
-                    line = unread.line()
-                    if line is None:
-                        break
-                    session.line(line)
-                except BadCommand as bad:
-                    session.mistake(bad.reply)
+            self._read(session, arrived)
         except Exception:
             _logger.exception("A session failed")
             self.hang_up(TABLE["OUR_FAULT"])
@@ -137,30 +135,85 @@ class Connection(asyncio.Protocol):
             self.hang_up(TABLE["DRAINING"])
         elif not session.waiting:
             self.flush()
+        if self.input.left or self._flow.held:
+            self._hold()
+        if self._queued:
+            self._queue()
+
+    def _read(self, session: Session, arrived: bytes) -> None:
+        unread = self.input
+        if session.receiving and not unread.left:
+            self._take_content(session, arrived)
+        elif arrived:
+            unread.feed(arrived)
+        end = unread.left - OCTETS
+        while unread.left and not (session.waiting or self.closing):
+            if unread.left <= end:
+                self._queued = True
+                return
+            if session.receiving:
+                self._take_content(session, unread.take())
+                continue
+            try:
+                line = unread.line()
+                if line is None:
+                    return
+                self._active = True
+                session.line(line)
+            except BadCommand as bad:
+                session.mistake(bad.reply)
+
+    def _take_content(self, session: Session, octets: bytes) -> None:
+        self._active = True
+        self._content += len(octets)
+        session.content(octets)
+
+    def _queue(self) -> None:
+        """Wait for a turn, unless the client has first to read its replies."""
+        if not self._flow.causes & REPLIES_UNREAD:
+            self._server.turns.join(self)
+
+    def take_turn(self) -> None:
+        """Read more of what the client sent ahead."""
+        if self._flow.causes & REPLIES_UNREAD:
+            return  # `resume_writing` asks for another turn
+        self._queued = False
+        if self._session is not None and not self.closing:
+            self._run(self._session)
+            self._settle(self._session)
 
     def eof_received(self) -> bool:
         """Let a client that has only stopped sending read the reply that is due."""
         self._eof = True
-        return self._session is not None and self._session.waiting and not self.tls
+        due = self._session is not None and (self._session.waiting or self._queued)
+        return due and not self.tls
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is over
         """End the transaction: an unfinished message stays unfinished."""
         self.closing = True
         if self._transport is not None:
             self._write_buffer.discard(self._transport)
-            self._transport = None
+            self._transport = self._flow.transport = None
         self._server.remove(self)
         if self._session is not None:
             self._session.close()
             self._session = None
+        self._server.budget.hold(self, 0)
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read its replies."""
-        self._pause(_REPLIES_UNREAD)
+        self._flow.pause(REPLIES_UNREAD)
+        if self._transport is not None:
+            self._flow.unread = self._transport.get_write_buffer_size()
+            self._hold()
 
     def resume_writing(self) -> None:
         """Read again."""
-        self._resume(_REPLIES_UNREAD)
+        self._flow.unread = 0
+        self._hold()
+        self._flow.resume(REPLIES_UNREAD)
+        if self._queued:
+            self._queue()
 
     # Called by the session
 
@@ -170,10 +223,11 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write the replies."""
-        self._active = True
-        if self._out and self._transport is not None:
-            self._write_buffer.write(self._transport, b"".join(self._out))
-        self._out.clear()
+        if self._out:
+            self._active = True
+            if self._transport is not None:
+                self._write_buffer.write(self._transport, b"".join(self._out))
+            self._out.clear()
 
     def go_on(self) -> None:
         """Read again after a wait, unless there was no wait and `_run` is still at work."""
@@ -182,16 +236,22 @@ class Connection(asyncio.Protocol):
             return
         if self.draining and not session.in_transaction:
             self.hang_up(TABLE["DRAINING"])
-            return
-        if self.input.left:
-            self._run(session)
+        elif self.input.left:
+            self._queued = True
+            self._queue()
         else:
             self.flush()
-        if not session.waiting:
-            if self._paused:
-                self._resume(_TOO_FAR_AHEAD)
-            if self._eof:
-                self._close()
+            self._settle(session)
+
+    def _settle(self, session: Session) -> None:
+        """Read on, once what the client sent ahead is read; or close, if it has closed its side."""
+        if session.waiting or self._queued:
+            return
+        if self._flow.held:
+            self._hold()
+        self._flow.resume(TOO_FAR_AHEAD)
+        if self._eof:
+            self._close()
 
     def hang_up(self, reply: Reply) -> None:
         """Send `reply` as the last one, and close once it has been sent."""
@@ -206,20 +266,29 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._write_buffer.write_now(self._transport)
             self._transport.close()
+        self.input.clear()
+        self._flow.unsent = 0
+        self._queued = False
+        self._hold()
 
-    def pause_content(self) -> None:
-        """Stop reading: the upstream is slower than the client."""
-        self._pause(_UPSTREAM_SLOW)
+    def pause_content(self, unsent: int) -> None:
+        """Stop reading: the upstream is slower than the client, and has `unsent` octets to read."""
+        self._flow.pause(UPSTREAM_SLOW)
+        self._flow.unsent = unsent
+        self._hold()
 
     def resume_content(self) -> None:
-        """Read again."""
-        self._resume(_UPSTREAM_SLOW)
+        """Read again, if reading was stopped for the upstream's sake."""
+        if self._flow.causes & UPSTREAM_SLOW:
+            self._flow.unsent = 0
+            self._hold()
+            self._flow.resume(UPSTREAM_SLOW)
 
     def start_tls(self) -> None:
         """Begin the handshake; `session.secured` is called once the connection is encrypted."""
         if self._transport is not None:
             self._write_buffer.write_now(self._transport)
-        self._pause(_HANDSHAKING)  # the first octets of the handshake must reach TLS
+        self._flow.pause(HANDSHAKING)  # the first octets of the handshake must reach TLS
         self._handshake = self._server.spawn(self._upgrade())
 
     async def _upgrade(self) -> None:
@@ -245,8 +314,8 @@ class Connection(asyncio.Protocol):
             self._handshake = None
         if upgraded is None or self._transport is None or self._session is None:
             return
-        self._transport = upgraded
-        self._paused = 0
+        self._transport = self._flow.transport = upgraded
+        self._flow.causes = 0
         self.tls = True
         self._session.secured()
 
@@ -259,19 +328,27 @@ class Connection(asyncio.Protocol):
     # Called by the server
 
     def tick(self, now: float) -> None:
-        """Close a connection that has been idle too long, also in the middle of a message."""
-        if self._active:  # since the tick before: cheaper than reading the clock at every command
-            self._active = False
-            self._last_active = now
-            return
+        """Close a connection whose client is idle or too slow, also in the middle of a message."""
+        seconds, self._ticked = now - self._ticked, now
+        active, self._active = self._active, False
+        octets, self._content = self._content, 0
         session = self._session
-        idle = session is None or not session.waiting
-        if not idle or now - self._last_active < self._server.limits.idle:
+        waiting = session is not None and (session.waiting or self._queued)
+        if not self.closing and (waiting or self._flow.causes & ~REPLIES_UNREAD):
+            return  # it is not the client's turn
+        receiving = session is not None and session.receiving
+        reply = self._pace.tick(
+            seconds,
+            active=active,
+            in_transaction=self.in_transaction,
+            octets=octets if receiving else None,
+        )
+        if reply is None:
             return
         if self.closing or session is None:
             self.abort()  # it was closed long ago, and the client does not read
         else:
-            self.hang_up(TABLE["IDLE"])
+            self.hang_up(reply)
 
     def drain(self) -> None:
         """Close now if no transaction is open, else when it has ended."""
@@ -280,6 +357,13 @@ class Connection(asyncio.Protocol):
             self._handshake.cancel()
         elif not (self.in_transaction or self.closing):
             self.hang_up(TABLE["DRAINING"])
+
+    def defer(self) -> None:
+        """End the session because the process holds too much for slow peers."""
+        if not self.closing:
+            self.hang_up(TABLE["NO_ROOM"])
+        if self._flow.unread:
+            self.abort()
 
     def abort(self) -> None:
         """Close at once."""
@@ -293,17 +377,9 @@ class Connection(asyncio.Protocol):
         """Whether a transaction is open."""
         return self._session is not None and self._session.in_transaction
 
-    def _pause(self, cause: int) -> None:
-        if not self._paused and self._transport is not None:
-            self._transport.pause_reading()
-        self._paused |= cause
-
-    def _resume(self, cause: int) -> None:
-        if not self._paused & cause:
-            return
-        self._paused &= ~cause
-        if not self._paused and self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+    def _hold(self) -> None:
+        waiting = self._queued or (self._session is not None and self._session.waiting)
+        self._flow.hold(self.input.left, waiting=waiting)
 
 
 def _is_loopback(peer: str) -> bool:

@@ -182,6 +182,11 @@ class Content:
         self._tx = tx
         self._header = header
 
+    def expect(self, octets: int, *, last: bool) -> None:
+        """Announce the next chunk of BDAT."""
+        assert isinstance(self.scanner, ChunkScanner)  # noqa: S101 - the content began with BDAT
+        self.scanner.expect(octets, last=last)
+
     def feed(self, octets: bytes) -> End | None:
         """Pass on what arrived; return None as long as the end is not among it."""
         scanner, tx = self.scanner, self._tx
@@ -199,6 +204,13 @@ class Content:
         if rest is None:
             return None
         return End(rest, content if last else b"", last, scanner.fault)
+
+
+def read_over(limit: int, reply: AnyReply) -> Content:
+    """Return the content of a chunk that leads to nothing; `reply` is the answer at its end."""
+    scanner = ChunkScanner(limit)
+    scanner.fault = reply
+    return Content(scanner, None, b"")
 
 
 class Received:

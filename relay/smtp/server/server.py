@@ -15,15 +15,20 @@ from relay import reply as replies
 from relay.reply import TABLE, Reply
 from relay.settings.groups import Limits
 from relay.smtp.server.auth import MECHANISMS, Credentials
+from relay.smtp.server.budget import Budget
 from relay.smtp.server.connection import Connection
 from relay.smtp.server.content import Received
+from relay.smtp.server.guesses import Guesses
 from relay.smtp.server.metrics import ServerMetrics
+from relay.smtp.server.turns import Turns
 from relay.smtp.transaction import Backend
 from relay.smtp.write_buffer import WriteBuffer
 from validators.pipeline import Pipeline
 
 Spawn: TypeAlias = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 """Starts a task that its owner cancels at the latest when the process ends."""
+
+_READ: int = 32_768  # octets read at once: what arrives for a slow upstream is held in memory
 
 
 class Server:
@@ -33,21 +38,25 @@ class Server:
         "_draining",
         "_emptied",
         "_ids",
-        "_metrics",
         "_permits",
         "_prefix",
         "backend",
         "banner",
+        "budget",
         "clock",
         "connections",
         "credentials",
+        "guesses",
         "hostname",
         "limits",
+        "metrics",
+        "read_buffer",
         "received",
         "sender_pipeline",
         "spawn",
         "tls",
         "tls_required",
+        "turns",
         "write_buffer",
     )
 
@@ -78,10 +87,14 @@ class Server:
         self.tls_required = tls_required
         self.credentials = credentials
         self.received = Received(hostname, time.time)
+        self.metrics = metrics
+        self.turns = Turns(write_buffer.at_turn_end)
+        self.budget = Budget(limits.buffers)
+        self.guesses = Guesses(self.clock)
+        self.read_buffer = memoryview(bytearray(_READ))
         self.banner = replies.banner(hostname)
         self.connections: set[Connection] = set()
         self._permits = permits
-        self._metrics = metrics
         self._draining = False
         self._emptied = asyncio.Event()
         self._prefix = secrets.token_hex(4)
@@ -94,13 +107,13 @@ class Server:
     def admit(self, connection: Connection) -> Reply | None:
         """Count a connection in, or return what to say instead of the banner."""
         if not self._permits(connection.peer):
-            self._metrics.session_refused("client")
+            self.metrics.session_refused("client")
             return TABLE["CLIENT_REFUSED"]
         if self._draining:
-            self._metrics.session_refused("draining")
+            self.metrics.session_refused("draining")
             return TABLE["DRAINING"]
         if len(self.connections) >= self.limits.connections:
-            self._metrics.session_refused("connections")
+            self.metrics.session_refused("connections")
             return TABLE["TOO_MANY_CONNECTIONS"]
         self.connections.add(connection)
         return None
@@ -138,9 +151,12 @@ class Server:
         return replies.ehlo(self.hostname, keywords)
 
     def tick(self, now: float) -> None:
-        """Close connections that have been idle too long."""
+        """Close connections that are idle or too slow, and those that hold too much."""
         for connection in tuple(self.connections):
             connection.tick(now)
+        for connection in self.budget.tick(now):
+            self.metrics.session_deferred()
+            connection.defer()
 
     async def drain(self, grace: float) -> int:
         """Let open transactions end within `grace` seconds, then close every connection.

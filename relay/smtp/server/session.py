@@ -6,22 +6,21 @@ upstream in one write, answered in one write.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Final
 
 from relay import reply as replies
-from relay.guard.gate import Admission, Admitted, NotNow, Wait, admitted
 from relay.reply import TABLE, AnyReply, Reply, UpstreamReply
 from relay.smtp.envelope import Mail, Rcpt
 from relay.smtp.server import commands
 from relay.smtp.server.auth import Client
 from relay.smtp.server.commands import BadCommand
-from relay.smtp.server.content import ChunkScanner, Content, DataScanner
-from relay.smtp.server.states import COMMANDS, NEXT, RECEIVING, WAITING, Event, State
+from relay.smtp.server.content import ChunkScanner, Content, DataScanner, read_over
+from relay.smtp.server.sender import Decision, decide
+from relay.smtp.server.states import COMMANDS, JUNK, NEXT, RECEIVING, WAITING, Event, State
 from relay.smtp.transaction import Answers, Transaction
-from validators.pipeline import Judgement
-from validators.verdict import Accept
 
 if TYPE_CHECKING:
     from relay.smtp.server.connection import Connection
@@ -47,8 +46,8 @@ class Session:
         self._utf8 = False
         self._content: Content | None = None
         self._chunk: tuple[int, bool] | None = None
-        self._data_asked = self._held_back = False
-        self._bad_commands = 0
+        self._data_asked = self._sender_refused = False
+        self._bad_commands = self._junk_commands = 0
 
     # Called by the connection
 
@@ -78,17 +77,14 @@ class Session:
         step = self._transaction.replied(upstream_replies, fault)
         if step is not None:
             self._take(step)
-        if self._held_back:  # an upstream that is lost or dropped never says that it reads again
-            self.upstream_resumed()
+        self._connection.resume_content()  # a lost upstream never says that it reads again
 
-    def upstream_paused(self) -> None:
+    def upstream_paused(self, unsent: int) -> None:
         """Stop reading content."""
-        self._held_back = True
-        self._connection.pause_content()
+        self._connection.pause_content(unsent)
 
     def upstream_resumed(self) -> None:
         """Read content again."""
-        self._held_back = False
         self._connection.resume_content()
 
     def upstream_crashed(self) -> None:
@@ -107,16 +103,22 @@ class Session:
         found = _HANDLERS.get(verb) or _HANDLERS.get(verb.upper())
         if found is None:
             raise BadCommand(TABLE["BAD_COMMAND"])
-        handler, event = found
-        if event is not None and (self._state, event) not in NEXT and not self._begins_anew(event):
-            raise BadCommand(TABLE["BAD_SEQUENCE"])
-        handler(self, rest)
+        handler, event, junk = found
+        if junk and self._count_junk():
+            return
+        if event is None or (self._state, event) in NEXT or self._out_of_sequence(event):
+            handler(self, rest)
 
-    def _begins_anew(self, event: Event) -> bool:
-        """Whether this MAIL may follow, without RSET, a transaction that can come to nothing."""
+    def _out_of_sequence(self, event: Event) -> bool:
+        """Whether a command may be carried out even so; raises BadCommand, or answers, if not."""
         if event is Event.MAIL and self._tx is not None and self._tx.futile:
-            self._end_transaction()
+            self._end_transaction()  # a transaction that can come to nothing needs no RSET
             return True
+        if event is not Event.ASKED or not self._sender_refused:
+            raise BadCommand(TABLE["BAD_SEQUENCE"])
+        # What was pipelined behind a MAIL that is refused is not at fault (RFC 2920 3.1).
+        if not self._count_junk():
+            self._say(TABLE["BAD_SEQUENCE"])
         return False
 
     def mistake(self, reply: Reply) -> None:
@@ -134,6 +136,11 @@ class Session:
         self._connection.hang_up(TABLE["TOO_MANY_BAD_COMMANDS"])
         return True
 
+    def _count_junk(self) -> bool:
+        """Count a command that carries no message; above the limit it counts as a bad one."""
+        self._junk_commands += 1
+        return self._junk_commands > self._server.limits.junk_commands and self._count_mistake()
+
     def _say(self, reply: AnyReply) -> None:
         self._connection.say(reply.wire)
 
@@ -143,72 +150,51 @@ class Session:
         self.receiving = state in RECEIVING
 
     def _ehlo(self, rest: bytes) -> None:
-        self._greet(rest, esmtp=True)
-        self._connection.say(self._server.ehlo(self._connection))
+        self._greet(rest, self._server.ehlo(self._connection), esmtp=True)
 
     def _helo(self, rest: bytes) -> None:
-        self._greet(rest, esmtp=False)
-        self._connection.say(replies.ehlo(self._server.hostname, ()))
+        self._greet(rest, replies.ehlo(self._server.hostname, ()), esmtp=False)
 
-    def _greet(self, argument: bytes, *, esmtp: bool) -> None:
+    def _greet(self, argument: bytes, answer: bytes, *, esmtp: bool) -> None:
         self._client.greet(argument, esmtp=esmtp)
         self._drop_transaction()  # RFC 5321 4.1.4
         self._move(Event.GREETED)
+        self._connection.say(answer)
 
     def _mail(self, rest: bytes) -> None:
         server = self._server
+        self._sender_refused = True
         self._client.check_mail()
         mail = commands.parse_mail(rest)
         if self._connection.draining:
             self._connection.hang_up(TABLE["DRAINING"])
-        elif mail.size > server.limits.message_size:
-            self._say(TABLE["TOO_LARGE"])
-        elif not mail.path.isascii() and not mail.smtputf8:
-            self._say(TABLE["BAD_SENDER"].because("needs SMTPUTF8"))
+            return
+        self._move(Event.MAIL)
+        decision = decide(server, mail, message_id := server.next_id())
+        if isinstance(decision, Coroutine):
+            server.spawn(self._wait_to_begin(mail, message_id, decision))
         else:
-            self._move(Event.MAIL)
-            # the null sender is no address to judge (RFC 5321 4.5.5)
-            judged = server.sender_pipeline.judge([mail.path]) if mail.path else []
-            admission = self._admit()
-            if isinstance(judged, list) and not isinstance(admission, Wait):
-                self._begin(mail, judged, admission)
-            else:
-                server.spawn(self._wait_to_begin(mail, judged, admission))
-
-    def _admit(self) -> Admission:
-        backend = self._server.backend
-        return backend.gate.admit_message(backend.campaign, backend.segment)
+            self._begin(mail, message_id, decision)
 
     async def _wait_to_begin(
-        self,
-        mail: Mail,
-        judged: list[Judgement] | Awaitable[list[Judgement]],
-        admission: Admission,
+        self, mail: Mail, message_id: str, deciding: Coroutine[object, object, Decision]
     ) -> None:
         try:
-            judgements = judged if isinstance(judged, list) else await judged
-            decided = await admitted(self._admit, admission)
-            if self._state is State.SENDER:
-                self._begin(mail, judgements, decided)
+            refusal = await deciding
         except Exception:
             _logger.exception("Judging a sender failed")
-            if self._state is State.SENDER:
-                self._say(TABLE["OUR_FAULT"])
-                self._move(Event.REFUSED)
+            refusal = TABLE["OUR_FAULT"]
+        if self._state is State.SENDER:
+            self._begin(mail, message_id, refusal)
         self._connection.go_on()
 
-    def _begin(self, mail: Mail, judged: Sequence[Judgement], admission: Admitted | NotNow) -> None:
-        message_id = self._server.next_id()
-        for judgement in judged:
-            if not isinstance(judgement.verdict, Accept):
-                self._say(replies.for_sender(judgement.verdict, message_id))
-                self._move(Event.REFUSED)
-                return
-        if isinstance(admission, NotNow):
-            self._say(TABLE["LIMITED"].because(admission.text))
+    def _begin(self, mail: Mail, message_id: str, refusal: Decision) -> None:
+        if refusal is not None:
+            self._say(refusal)
             self._move(Event.REFUSED)
             return
         self._utf8 = mail.smtputf8
+        self._sender_refused = False
         self._tx = Transaction(mail, message_id, self._server.backend, self)
         self._say(TABLE["SENDER_OK"])
         self._move(Event.ACCEPTED)
@@ -226,6 +212,7 @@ class Session:
 
     def _ask(self, group: Sequence[Rcpt], *, data: bool) -> None:
         self._data_asked = data
+        self._junk_commands = 0
         self._move(Event.ASKED)
         step = self._transaction.ask(group, data=data)
         if step is not None:
@@ -239,7 +226,6 @@ class Session:
             self._server.spawn(self._wait(self._transaction, step))
 
     async def _wait(self, tx: Transaction, step: Coroutine[object, object, Answers | None]) -> None:
-        answers: Answers | None
         try:
             answers = await step
         except Exception:
@@ -263,20 +249,18 @@ class Session:
             refused = self._data_asked and not answers.content_may_follow
             if refused and self._connection.input.left:
                 # Content sent ahead of a 354 that did not come would be read as commands.
-                self._connection.hang_up(
-                    TABLE["BAD_SEQUENCE"].because("DATA ends a group (RFC 2920)")
-                )
+                fault = TABLE["BAD_SEQUENCE"].because("DATA ends a group (RFC 2920)")
+                self._connection.hang_up(fault)
         elif self._state is State.FINAL:
             self._bad_commands = 0
             self._say(answers.replies[0])
             self._end_transaction()
         self._connection.go_on()
 
-    # Content
-
-    def _begin_content(self, scanner: DataScanner | ChunkScanner) -> None:
+    def _begin_content(self, scanner: DataScanner | ChunkScanner) -> Content:
         tx = self._transaction
         self._content = Content(scanner, tx, self._client.received(tx.id, utf8=self._utf8))
+        return self._content
 
     def _bdat(self, rest: bytes) -> None:
         octets, last = commands.parse_bdat(rest)
@@ -285,29 +269,26 @@ class Session:
         elif self._tx is not None and self._tx.tried:
             self._chunk = (octets, last)
             self._ask((), data=True)
-        else:
+        elif not (self._count_junk() if self._sender_refused else self._count_mistake()):
             self._read_over(octets, TABLE["BAD_SEQUENCE"])
 
     def _first_chunk(self, octets: int, last: bool, answers: Answers) -> None:  # noqa: FBT001
         """Receive the chunk whose BDAT opened the content, or read it over."""
         self._chunk = None
         if answers.content_may_follow:
-            self._begin_content(ChunkScanner(self._server.limits.message_size))
-            self._receive_chunk(self._content, octets, last=last)
+            content = self._begin_content(ChunkScanner(self._server.limits.message_size))
+            self._receive_chunk(content, octets, last=last)
         else:
             self._read_over(octets, answers.replies[-1])
 
     def _read_over(self, octets: int, reply: AnyReply) -> None:
         """Read a chunk that leads to nothing, and answer at its end (RFC 3030 2)."""
-        scanner = ChunkScanner(self._server.limits.message_size)
-        scanner.fault = reply
-        self._content = Content(scanner, self._tx, b"")
+        self._drop_transaction()
+        self._content = read_over(self._server.limits.message_size, reply)
         self._receive_chunk(self._content, octets, last=True)
 
-    def _receive_chunk(self, content: Content | None, octets: int, *, last: bool) -> None:
-        assert content is not None  # noqa: S101
-        assert isinstance(content.scanner, ChunkScanner)  # noqa: S101
-        content.scanner.expect(octets, last=last)
+    def _receive_chunk(self, content: Content, octets: int, *, last: bool) -> None:
+        content.expect(octets, last=last)
         self._move(Event.CHUNK)
         self.content(self._connection.input.take())
 
@@ -362,10 +343,26 @@ class Session:
         self._connection.start_tls()
 
     def _auth(self, rest: bytes) -> None:
-        said = self._client.begin_auth(rest)
+        wait = self._client.check_auth(rest)
+        if wait is None:
+            self._connection.hang_up(TABLE["TOO_MANY_LOGINS"])
+            return
         self._move(Event.AUTH)
+        if wait:
+            self._server.spawn(self._hold_auth(wait, rest))
+        else:
+            self._begin_auth(rest)
+
+    async def _hold_auth(self, wait: float, rest: bytes) -> None:
+        await asyncio.sleep(wait)
+        if self._state is State.AUTH_HELD:
+            self._begin_auth(rest)
+
+    def _begin_auth(self, rest: bytes) -> None:
+        self._move(Event.AUTH_BEGUN)
         self._connection.input.longest = commands.LONGEST  # RFC 4954 4
-        self._continue_auth(said)
+        self._continue_auth(self._client.begin_auth(rest))
+        self._connection.go_on()
 
     def _continue_auth(self, said: bytes | Reply) -> None:
         """Send the next challenge, or the last reply."""
@@ -375,6 +372,7 @@ class Session:
         self._connection.input.longest = 0
         self._move(Event.AUTH_ENDED)
         self._say(said)
+        self._client.note_attempt(said)
         if not self._client.authenticated:
             self._count_mistake()
 
@@ -395,6 +393,7 @@ class Session:
         return self._tx
 
 
-_HANDLERS: Final[dict[bytes, tuple[Callable[[Session, bytes], None], Event | None]]] = {
-    verb: (getattr(Session, f"_{verb.decode().lower()}"), event) for verb, event in COMMANDS.items()
+_HANDLERS: Final[dict[bytes, tuple[Callable[[Session, bytes], None], Event | None, bool]]] = {
+    verb: (getattr(Session, f"_{verb.decode().lower()}"), event, verb in JUNK)
+    for verb, event in COMMANDS.items()
 }

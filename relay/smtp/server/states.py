@@ -33,6 +33,8 @@ class State(enum.IntEnum):
     """A chunk was received; the next BDAT may follow."""
     FINAL = enum.auto()
     """The end of the content was sent on; its final reply is awaited."""
+    AUTH_HELD = enum.auto()
+    """AUTH waits, because earlier attempts from the same address failed."""
     AUTH = enum.auto()
     """The client answers the challenges of AUTH."""
     TLS = enum.auto()
@@ -66,6 +68,8 @@ class Event(enum.IntEnum):
     ENDED = enum.auto()
     """The transaction ended: final reply, fault in the content, RSET."""
     AUTH = enum.auto()
+    AUTH_BEGUN = enum.auto()
+    """AUTH need not wait any longer."""
     AUTH_ENDED = enum.auto()
     STARTTLS = enum.auto()
     SECURED = enum.auto()
@@ -83,7 +87,7 @@ NEXT: Final[dict[tuple[State, Event], State]] = {
     (_S.READY, _E.ENDED): _S.READY,
     (_S.READY, _E.MAIL): _S.SENDER,
     (_S.READY, _E.CHUNK): _S.CHUNK,
-    (_S.READY, _E.AUTH): _S.AUTH,
+    (_S.READY, _E.AUTH): _S.AUTH_HELD,
     (_S.READY, _E.STARTTLS): _S.TLS,
     (_S.SENDER, _E.ACCEPTED): _S.MAIL,
     (_S.SENDER, _E.REFUSED): _S.READY,
@@ -103,12 +107,13 @@ NEXT: Final[dict[tuple[State, Event], State]] = {
     (_S.CHUNKS, _E.ENDED): _S.READY,
     (_S.CHUNKS, _E.CHUNK): _S.CHUNK,
     (_S.FINAL, _E.ENDED): _S.READY,
+    (_S.AUTH_HELD, _E.AUTH_BEGUN): _S.AUTH,
     (_S.AUTH, _E.AUTH_ENDED): _S.READY,
     (_S.TLS, _E.SECURED): _S.NEW,
 }
 """Every transition but the one to CLOSED, which may come from anywhere."""
 
-WAITING: Final = frozenset({_S.SENDER, _S.GROUP, _S.FINAL, _S.TLS})
+WAITING: Final = frozenset({_S.SENDER, _S.GROUP, _S.FINAL, _S.AUTH_HELD, _S.TLS})
 """States in which the client has to wait, and nothing is read from it."""
 RECEIVING: Final = frozenset({_S.CONTENT, _S.CHUNK, _S.EARLY_CHUNK})
 """States in which octets are content."""
@@ -130,3 +135,6 @@ COMMANDS: Final[dict[bytes, Event | None]] = {
     b"QUIT": None,
 }
 """The event that each command causes; a command without one is in sequence in every state."""
+
+JUNK: Final = frozenset({b"EHLO", b"HELO", b"RSET", b"NOOP", b"VRFY", b"EXPN", b"HELP"})
+"""Commands that carry no message; too many of them count as bad commands."""

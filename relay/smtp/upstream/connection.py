@@ -21,6 +21,7 @@ _logger = logging.getLogger(__name__)
 
 _SEPARATORS: Final = (b" ", b"-", b"\r", b"\n")  # after the code (RFC 5321 4.2.1)
 _LARGE: Final = 16384  # octets that are not worth holding back
+_HIGH_WATER: Final = 16_384  # octets unsent from which the client is held back
 _LONGEST_REPLY: Final = 65536  # octets, all lines of one exchange's unread replies
 _CLOSING: Final = b"421"
 _CODE: Final = 3  # octets of a reply code
@@ -44,8 +45,8 @@ class User(Protocol):
     def replied(self, replies: list[UpstreamReply], fault: str | None) -> None:
         """Take one reply for each command of the exchange, or fewer and why no more will come."""
 
-    def upstream_paused(self) -> None:
-        """Send no more content for now: the upstream reads slower than it is written to."""
+    def upstream_paused(self, unsent: int) -> None:
+        """Send no more content for now: the upstream has not read `unsent` octets yet."""
 
     def upstream_resumed(self) -> None:
         """Send content again."""
@@ -108,6 +109,7 @@ class Connection(asyncio.Protocol):
         """Seconds between the last exchange's commands and its last reply."""
         self.user: User | None = None
         self._transport = transport
+        transport.set_write_buffer_limits(_HIGH_WATER)
         self._write_buffer = write_buffer
         self._timeouts = timeouts
         self._clock = clock
@@ -244,7 +246,7 @@ class Connection(asyncio.Protocol):
         """Pass the upstream's slowness on to the client."""
         self._deadline = self._clock() + self._timeouts.body
         if self.user is not None:
-            self.user.upstream_paused()
+            self.user.upstream_paused(self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         """Let the client send again."""

@@ -258,7 +258,7 @@ class _Cleaning:
         else:
             self._connection.abort()
 
-    def upstream_paused(self) -> None:
+    def upstream_paused(self, unsent: int) -> None:
         """Do nothing: no content is sent."""
 
     def upstream_resumed(self) -> None:
