@@ -51,6 +51,9 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None:
         """Do nothing."""
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Do nothing: nothing is held."""
+
     def is_closing(self) -> bool:
         """Return False."""
         return False

@@ -362,7 +362,10 @@ def allowed(label: str) -> set[str]:
         "campaign": {"spring"},
         "verdict": {"accept", "defer", "reject", "other"},
         "reason": {*map(str, Reason), "none", "other"},
-        "result": {"relayed", "refused", "deferred", "aborted", "ok", "failed", "other"},
+        "result": {
+            *("relayed", "refused", "deferred", "aborted"),
+            *("ok", "failed", "accepted", "other"),
+        },
         "stage": {*STAGES, "other"},
         "code": {*map(str, range(200, 600)), "other"},
         "provider": {*PROVIDERS, "other"},
@@ -460,6 +463,7 @@ LABELS_OF_THEIR_OWN = {  # labels whose values differ between metrics, as docs/m
     ("reason", "presend_suppression_entries"): "reason of suppressions",
     ("result", "presend_messages_total"): "result of messages",
     ("result", "presend_upstream_handshakes_total"): "result of handshakes",
+    ("result", "presend_auth_total"): "result of AUTH",
     ("result", "presend_dns_cache_total"): "result of the DNS cache",
 }
 DESCRIBED = {"reason of recipients and facts", "code", "provider", "version", "python"}

@@ -40,7 +40,6 @@ class Connection(asyncio.BufferedProtocol):
         "_active",
         "_content",
         "_eof",
-        "_flow",
         "_handshake",
         "_out",
         "_pace",
@@ -53,6 +52,7 @@ class Connection(asyncio.BufferedProtocol):
         "_write_buffer",
         "closing",
         "draining",
+        "flow",
         "input",
         "loopback",
         "peer",
@@ -79,7 +79,8 @@ class Connection(asyncio.BufferedProtocol):
         self._running = False
         self._queued = False
         self._eof = False
-        self._flow = Flow(self, server.budget)
+        self.flow = Flow(self, server.budget)
+        """Why nothing is read at the moment."""
         self._pace = Pace(server.limits)
         self._ticked = 0.0
         self._active = False
@@ -89,7 +90,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the banner, or a refusal."""
-        self._transport = self._flow.transport = cast("asyncio.Transport", transport)
+        self._transport = self.flow.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
         self._ticked = self._server.clock()
@@ -135,7 +136,7 @@ class Connection(asyncio.BufferedProtocol):
             self.hang_up(TABLE["DRAINING"])
         elif not session.waiting:
             self.flush()
-        if self.input.left or self._flow.held:
+        if self.input.left or self.flow.held:
             self._hold()
         if self._queued:
             self._queue()
@@ -170,12 +171,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _queue(self) -> None:
         """Wait for a turn, unless the client has first to read its replies."""
-        if not self._flow.causes & REPLIES_UNREAD:
+        if not self.flow.causes & REPLIES_UNREAD:
             self._server.turns.join(self)
 
     def take_turn(self) -> None:
         """Read more of what the client sent ahead."""
-        if self._flow.causes & REPLIES_UNREAD:
+        if self.flow.causes & REPLIES_UNREAD:
             return  # `resume_writing` asks for another turn
         self._queued = False
         if self._session is not None and not self.closing:
@@ -193,7 +194,7 @@ class Connection(asyncio.BufferedProtocol):
         self.closing = True
         if self._transport is not None:
             self._write_buffer.discard(self._transport)
-            self._transport = self._flow.transport = None
+            self._transport = self.flow.transport = None
         self._server.remove(self)
         if self._session is not None:
             self._session.close()
@@ -202,16 +203,16 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read its replies."""
-        self._flow.pause(REPLIES_UNREAD)
+        self.flow.pause(REPLIES_UNREAD)
         if self._transport is not None:
-            self._flow.unread = self._transport.get_write_buffer_size()
+            self.flow.unread = self._transport.get_write_buffer_size()
             self._hold()
 
     def resume_writing(self) -> None:
         """Read again."""
-        self._flow.unread = 0
+        self.flow.unread = 0
         self._hold()
-        self._flow.resume(REPLIES_UNREAD)
+        self.flow.resume(REPLIES_UNREAD)
         if self._queued:
             self._queue()
 
@@ -241,15 +242,17 @@ class Connection(asyncio.BufferedProtocol):
             self._queue()
         else:
             self.flush()
-            self._settle(session)
+            if self.flow.held or self.flow.causes or self._eof:
+                self._settle(session)
 
     def _settle(self, session: Session) -> None:
         """Read on, once what the client sent ahead is read; or close, if it has closed its side."""
         if session.waiting or self._queued:
             return
-        if self._flow.held:
+        if self.flow.held:
             self._hold()
-        self._flow.resume(TOO_FAR_AHEAD)
+        if self.flow.causes:
+            self.flow.resume(TOO_FAR_AHEAD)
         if self._eof:
             self._close()
 
@@ -267,28 +270,28 @@ class Connection(asyncio.BufferedProtocol):
             self._write_buffer.write_now(self._transport)
             self._transport.close()
         self.input.clear()
-        self._flow.unsent = 0
+        self.flow.unsent = 0
         self._queued = False
         self._hold()
 
     def pause_content(self, unsent: int) -> None:
         """Stop reading: the upstream is slower than the client, and has `unsent` octets to read."""
-        self._flow.pause(UPSTREAM_SLOW)
-        self._flow.unsent = unsent
+        self.flow.pause(UPSTREAM_SLOW)
+        self.flow.unsent = unsent
         self._hold()
 
     def resume_content(self) -> None:
         """Read again, if reading was stopped for the upstream's sake."""
-        if self._flow.causes & UPSTREAM_SLOW:
-            self._flow.unsent = 0
+        if self.flow.causes & UPSTREAM_SLOW:
+            self.flow.unsent = 0
             self._hold()
-            self._flow.resume(UPSTREAM_SLOW)
+            self.flow.resume(UPSTREAM_SLOW)
 
     def start_tls(self) -> None:
         """Begin the handshake; `session.secured` is called once the connection is encrypted."""
         if self._transport is not None:
             self._write_buffer.write_now(self._transport)
-        self._flow.pause(HANDSHAKING)  # the first octets of the handshake must reach TLS
+        self.flow.pause(HANDSHAKING)  # the first octets of the handshake must reach TLS
         self._handshake = self._server.spawn(self._upgrade())
 
     async def _upgrade(self) -> None:
@@ -314,8 +317,8 @@ class Connection(asyncio.BufferedProtocol):
             self._handshake = None
         if upgraded is None or self._transport is None or self._session is None:
             return
-        self._transport = self._flow.transport = upgraded
-        self._flow.causes = 0
+        self._transport = self.flow.transport = upgraded
+        self.flow.causes = 0
         self.tls = True
         self._session.secured()
 
@@ -334,7 +337,7 @@ class Connection(asyncio.BufferedProtocol):
         octets, self._content = self._content, 0
         session = self._session
         waiting = session is not None and (session.waiting or self._queued)
-        if not self.closing and (waiting or self._flow.causes & ~REPLIES_UNREAD):
+        if not self.closing and (waiting or self.flow.causes & ~REPLIES_UNREAD):
             return  # it is not the client's turn
         receiving = session is not None and session.receiving
         reply = self._pace.tick(
@@ -362,7 +365,7 @@ class Connection(asyncio.BufferedProtocol):
         """End the session because the process holds too much for slow peers."""
         if not self.closing:
             self.hang_up(TABLE["NO_ROOM"])
-        if self._flow.unread:
+        if self.flow.unread:
             self.abort()
 
     def abort(self) -> None:
@@ -379,7 +382,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _hold(self) -> None:
         waiting = self._queued or (self._session is not None and self._session.waiting)
-        self._flow.hold(self.input.left, waiting=waiting)
+        self.flow.hold(self.input.left, waiting=waiting)
 
 
 def _is_loopback(peer: str) -> bool:

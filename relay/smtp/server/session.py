@@ -77,7 +77,8 @@ class Session:
         step = self._transaction.replied(upstream_replies, fault)
         if step is not None:
             self._take(step)
-        self._connection.resume_content()  # a lost upstream never says that it reads again
+        if self._connection.flow.causes:  # a lost upstream never says that it reads again
+            self._connection.resume_content()
 
     def upstream_paused(self, unsent: int) -> None:
         """Stop reading content."""
