@@ -65,6 +65,13 @@ ATTACKS: Sequence[Attack] = (
         {"PRESEND_POOL__CONNECTIONS": "102"},
     ),
     Attack(
+        "pipeline-ehlo",
+        "100 sessions pipeline 60,000 EHLO behind a slow RCPT",
+        behind_a_slow_reply(b"EHLO x", 60_000),
+        100,
+        {"PRESEND_POOL__CONNECTIONS": "102"},
+    ),
+    Attack(
         "pipeline-rcpt",
         "100 sessions pipeline 60,000 RCPT behind a slow RCPT",
         behind_a_slow_reply(b"RCPT TO:<a@d0001.mail.example>", 60_000),

@@ -17,7 +17,7 @@ Conduct = Callable[[Target], Awaitable[None]]
 
 _HEAD = b"From: <evil@hostile.example>\r\nSubject: load\r\n\r\n"
 _MAIL = b"MAIL FROM:<evil@hostile.example>\r\n"
-_FOR_EVER = 3600.0
+_CONTENT = BODY_LINE * 900  # 64 KiB
 _numbers = itertools.count()
 
 
@@ -111,12 +111,7 @@ async def stalled_content(target: Target) -> None:
     """Send content until the relay takes no more, to an upstream that does not read, and wait."""
     async with greeted(target) as line:
         await begun(line, b"deaf@d0000.mail.example")
-        sending = asyncio.ensure_future(line.send(BODY_LINE * 14000))
-        try:
-            await line.read_on()
-        finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+        await _pump(line, _CONTENT)
 
 
 def dripped(octets: bytes, pause: float, *, content: bool = False, step: int = 1) -> Conduct:

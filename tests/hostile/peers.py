@@ -24,7 +24,7 @@ SILENT = "silent.example"
 NUMBER = re.compile(rb"^X-Number: (\S+)\r?$", re.MULTILINE)
 _SMALL = 8192  # octets of a receive buffer: an upstream that does not read holds the relay soon
 _PATH = re.compile(rb"<(\w+)[^>]*>")
-_SLOW = 30.0  # seconds: longer than an attack
+_SLOW = 4.0  # seconds: what waits behind is answered during the attack
 
 
 class Upstream(asyncio.Protocol):
