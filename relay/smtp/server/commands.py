@@ -19,8 +19,6 @@ _LIMITS: Final = {
     b"AUTH": 12288,  # RFC 4954 4
 }
 LONGEST: Final = 12288
-LARGEST_GROUP: Final = 100
-"""RCPTs that are judged and sent on together; the next ones form a group of their own."""
 _NUL: Final = 0  # a number: to look for `b"\0"` in octets takes eight times as long
 _BACKSLASH, _QUOTE, _CLOSE = b'\\">'
 
@@ -172,14 +170,16 @@ def parse_rcpt(rest: bytes, *, utf8: bool) -> Rcpt:
     return Rcpt(path, dsn)
 
 
-def parse_group(rest: bytes, behind: Input, *, utf8: bool) -> tuple[list[Rcpt], bool]:
-    """Parse what follows "RCPT ", and the good RCPTs that arrived right behind it.
+def parse_group(
+    rest: bytes, behind: Input, *, utf8: bool, most: int
+) -> tuple[list[Rcpt], bool]:
+    """Parse what follows "RCPT ", and the good RCPTs that arrived right behind it, `most` in all.
 
     Returns them, and whether DATA stands behind them; what was parsed is then read from `behind`.
     Raises BadCommand for the first RCPT only: a later bad one is left to be read by itself.
     """
     group = [parse_rcpt(rest, utf8=utf8)]
-    while len(group) < LARGEST_GROUP and behind.next_is(b"RCPT "):
+    while len(group) < most and behind.next_is(b"RCPT "):
         mark = behind.mark()
         try:
             line = behind.line()

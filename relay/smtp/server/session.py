@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 from relay import reply as replies
 from relay.reply import TABLE, AnyReply, Reply, UpstreamReply
 from relay.smtp.envelope import Mail, Rcpt
-from relay.smtp.server import commands
 from relay.smtp.server.auth import Client
-from relay.smtp.server.commands import BadCommand
+from relay.smtp.server.commands import LONGEST, BadCommand, parse_bdat, parse_group, parse_mail
 from relay.smtp.server.content import ChunkScanner, Content, DataScanner, read_over
 from relay.smtp.server.sender import Decision, decide
 from relay.smtp.server.states import COMMANDS, JUNK, NEXT, RECEIVING, WAITING, Event, State
@@ -166,7 +165,7 @@ class Session:
         server = self._server
         self._sender_refused = True
         self._client.check_mail()
-        mail = commands.parse_mail(rest)
+        mail = parse_mail(rest)
         if self._connection.draining:
             self._connection.hang_up(TABLE["DRAINING"])
             return
@@ -201,7 +200,8 @@ class Session:
         self._move(Event.ACCEPTED)
 
     def _rcpt(self, rest: bytes) -> None:
-        group, data = commands.parse_group(rest, self._connection.input, utf8=self._utf8)
+        most = self._server.turns.largest_group
+        group, data = parse_group(rest, self._connection.input, utf8=self._utf8, most=most)
         self._ask(group, data=data)
 
     def _data(self, rest: bytes) -> None:
@@ -264,7 +264,7 @@ class Session:
         return self._content
 
     def _bdat(self, rest: bytes) -> None:
-        octets, last = commands.parse_bdat(rest)
+        octets, last = parse_bdat(rest)
         if self._state is State.CHUNKS and self._content is not None:
             self._receive_chunk(self._content, octets, last=last)
         elif self._tx is not None and self._tx.tried:
@@ -361,7 +361,7 @@ class Session:
 
     def _begin_auth(self, rest: bytes) -> None:
         self._move(Event.AUTH_BEGUN)
-        self._connection.input.longest = commands.LONGEST  # RFC 4954 4
+        self._connection.input.longest = LONGEST  # RFC 4954 4
         self._continue_auth(self._client.begin_auth(rest))
         self._connection.go_on()
 

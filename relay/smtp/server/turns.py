@@ -1,23 +1,22 @@
 """Fair turns among sessions: no client can keep the others waiting by sending many commands.
 
 A session reads commands of OCTETS octets of what arrived, and the rest in later turns. In each
-iteration of the event loop a few of the sessions with commands left have a turn, in rotation, so
-that an iteration stays short however many clients send however much.
+iteration of the event loop one of the sessions with commands left has a turn, in rotation, so that
+an iteration stays short however many clients send however much.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from relay.smtp.server.connection import Connection
 
-OCTETS: Final = 512
+OCTETS: Final = 256
 """Octets of commands that are read in one turn; the command that reaches them is the last."""
-_TURNS: Final = 4
-"""Turns in one iteration of the event loop, beside those of sessions that have just received."""
+_LARGE_GROUP: Final = 100
+_SMALL_GROUP: Final = 10  # while other sessions wait for their turns
 
 
 class Turns:
@@ -36,13 +35,15 @@ class Turns:
             self._at_turn_end(self._give)
         self._queue[connection] = None
 
+    @property
+    def largest_group(self) -> int:
+        """Most RCPTs to be judged and sent on together; the next ones form a group of their own."""
+        return _SMALL_GROUP if self._queue else _LARGE_GROUP
+
     def _give(self) -> None:
-        """Give some connections their turns. A turn may join again, at the end of the queue."""
-        queue = self._queue
-        present = list(islice(queue, _TURNS))
-        for connection in present:
-            del queue[connection]
-        if queue:
+        """Give the first connection its turn, in which it may join the end of the queue again."""
+        first = next(iter(self._queue))
+        del self._queue[first]
+        if self._queue:
             self._at_turn_end(self._give)
-        for connection in present:
-            connection.take_turn()
+        first.take_turn()
