@@ -32,7 +32,7 @@ from relay.app.listeners import ListenError, Listeners
 from relay.app.tasks import Tasks
 from relay.http import HttpServer, Page
 from relay.observe.events import Events
-from relay.observe.log import EventLog, Lines, LineWriter, install
+from relay.observe.log import EventLog, Lines, LineWriter, dropped_lines, install
 from relay.observe.metrics import Registry, gauge
 from relay.observe.section import Section, Text, troubles
 from relay.stores import StoreError, open_store
@@ -94,15 +94,13 @@ class Process:
         )
 
     def _open_log(self) -> None:
-        self.writer = LineWriter()
         log, campaign = self.settings.log, self.settings.campaign_id
         level, form, masked = log.level, log.format, log.mask
+        self.writer = LineWriter(report=dropped_lines(form, campaign))
         install(self.writer, campaign=campaign, level=level, form=form, masked=masked)
-        self.event_log = EventLog(
-            self.writer, campaign=campaign, level=level, form=form, masked=masked
-        )
-        self.event_log.register(self.registry)
-        self.events.add_sink(self.event_log)
+        event_log = EventLog(self.writer, campaign=campaign, level=level, form=form, masked=masked)
+        event_log.register(self.registry)
+        self.events.add_sink(event_log)
 
     async def __aenter__(self) -> Self:
         """Open the store. Raises StoreError."""
@@ -110,7 +108,7 @@ class Process:
         self.store_metrics = StoreMetrics(self.registry, self.store)
         await self.resources.enter_async_context(self.tasks)
         self.resources.push_async_callback(asyncio.to_thread, self.writer.drain, GOODBYE)
-        self.resources.callback(self._flush)
+        self.resources.callback(self.events.flush)
         self.resources.callback(self.store.close)
         return self
 
@@ -141,7 +139,7 @@ class Process:
             self.settings.http_listen, self._http.connection, "PRESEND_HTTP_LISTEN"
         )
         addresses = await listen()
-        self.tasks.every(FLUSH, self._flush)
+        self.tasks.every(FLUSH, self.events.flush)
         self.tasks.every(TICK, self._tick)
         gc.collect()
         gc.freeze()  # the garbage collector need not traverse what lives as long as the process
@@ -180,10 +178,6 @@ class Process:
         sections.append(store_section(self.store, self.settings.store))
         uptime = self.clock() - self._started
         return Page(self.settings.campaign_id, state, VERSION, uptime, sections)
-
-    def _flush(self) -> None:
-        self.events.flush()
-        self.event_log.report_dropped()
 
     def _tick(self) -> None:
         now = self.clock()
