@@ -174,7 +174,10 @@ async def test_a_second_signal_ends_the_drain_at_once(caplog: pytest.LogCaptureF
     assert any("Cut 1 transactions short: at a second signal" in it for it in caplog.messages)
 
 
-async def test_a_second_signal_ends_the_wait_for_the_last_scrape() -> None:
+async def test_a_second_signal_ends_the_wait_for_the_last_scrape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_LAST_SCRAPE", 600.0)
     async with running(cut=1) as command:
         command.process.stop()
         await command.draining.wait()

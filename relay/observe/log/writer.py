@@ -104,10 +104,12 @@ class LineWriter:
             if left:
                 lines, marks = zip(*left, strict=True)
                 self._waiting[place] = _Chunk(b"".join(lines), bytes(marks))
-                self._all_kept += not only_kept and all(marks)
+                if all(marks) and not only_kept:
+                    self._all_kept += 1
             else:
                 del self._waiting[place]
-                self._all_kept -= only_kept
+                if only_kept:
+                    self._all_kept -= 1
 
     def _run(self) -> None:
         while (taken := self._take()) is not None:
