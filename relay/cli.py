@@ -72,20 +72,50 @@ class _Version(argparse.Action):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    _open_standard_streams()
     words = sys.argv[1:] if argv is None else list(argv)
-    args = parser_for(words).parse_args(words)
+    code = DONE
     try:
-        code = _run(args)
-        sys.stdout.flush()
+        try:
+            code = _run(parser_for(words).parse_args(words))
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has ended (`presend suppress list | head`). Python flushes what is still
-        # buffered at exit, which would fail again.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has ended (`presend suppress list | head`)
+        _discard_output()
         return DONE
+    except OSError as error:
+        if code == DONE:
+            _complain(f"standard output: {error.strerror}")
+        _discard_output()
+        return FAILED
     return code
+
+
+def _open_standard_streams() -> None:
+    """Open the standard streams that were closed at the start, as by `2>&-`.
+
+    The next file or socket would get the number of the stream, and log lines would be written into
+    it. What needs standard input or output fails with "Bad file descriptor": /dev/null is opened
+    for the wrong direction. Diagnostics are discarded.
+    """
+    flags = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
+    for descriptor, (name, flag) in enumerate(
+        zip(("stdin", "stdout", "stderr"), flags, strict=True)
+    ):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, flag)  # gets the lowest number that is free
+            mode = "w" if descriptor else "r"
+            setattr(sys, name, open(descriptor, mode, closefd=False))  # noqa: SIM115
+
+
+def _discard_output() -> None:
+    """Discard what is still buffered: Python writes it at exit, which would fail again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parser_for(words: Sequence[str]) -> argparse.ArgumentParser:

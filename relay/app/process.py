@@ -32,7 +32,7 @@ from relay.app.listeners import ListenError, Listeners
 from relay.app.tasks import Tasks
 from relay.http import HttpServer, Page
 from relay.observe.events import Events
-from relay.observe.log import EventLog, Lines, LineWriter, install
+from relay.observe.log import EventLog, Lines, LineWriter, dropped_lines, install
 from relay.observe.metrics import Registry, gauge
 from relay.observe.section import Section, Text, troubles
 from relay.stores import StoreError, open_store
@@ -68,14 +68,16 @@ _LAST_SCRAPE: Final = 15.0
 class Process:
     """The parts that every long-running command needs, opened, run and closed in order.
 
-    An asynchronous context manager: leaving it closes everything. `stopping` is set when the
-    process has been asked to end. Entering raises StoreError when the store cannot be opened.
+    An asynchronous context manager: leaving it closes everything. Entering raises StoreError when
+    the store cannot be opened.
     """
 
-    def __init__(self, settings: ProcessSettings, stopping: asyncio.Event | None = None) -> None:
+    def __init__(self, settings: ProcessSettings) -> None:
         self.settings = settings
         self.clock = time.monotonic
-        self.stopping = stopping if stopping is not None else asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._at_once = False
+        self._wait: asyncio.Timeout | None = None
         self.draining = False
         self.tasks = Tasks()
         self.resources = contextlib.AsyncExitStack()
@@ -94,15 +96,13 @@ class Process:
         )
 
     def _open_log(self) -> None:
-        self.writer = LineWriter()
         log, campaign = self.settings.log, self.settings.campaign_id
         level, form, masked = log.level, log.format, log.mask
+        self.writer = LineWriter(report=dropped_lines(form, campaign))
         install(self.writer, campaign=campaign, level=level, form=form, masked=masked)
-        self.event_log = EventLog(
-            self.writer, campaign=campaign, level=level, form=form, masked=masked
-        )
-        self.event_log.register(self.registry)
-        self.events.add_sink(self.event_log)
+        event_log = EventLog(self.writer, campaign=campaign, level=level, form=form, masked=masked)
+        event_log.register(self.registry)
+        self.events.add_sink(event_log)
 
     async def __aenter__(self) -> Self:
         """Open the store. Raises StoreError."""
@@ -110,7 +110,7 @@ class Process:
         self.store_metrics = StoreMetrics(self.registry, self.store)
         await self.resources.enter_async_context(self.tasks)
         self.resources.push_async_callback(asyncio.to_thread, self.writer.drain, GOODBYE)
-        self.resources.callback(self._flush)
+        self.resources.callback(self.events.flush)
         self.resources.callback(self.store.close)
         return self
 
@@ -128,11 +128,12 @@ class Process:
         listen: Callable[[], Awaitable[Mapping[str, Sequence[Endpoint]]]],
         drain: Callable[[], Awaitable[int]],
     ) -> None:
-        """Serve until `stopping` is set, then drain.
+        """Serve until `stop` is called, then drain.
 
         `listen` opens the listeners of the command and returns their addresses by name, for the
-        log line `listening`. `drain` accepts no more work, lets the work under way finish, and
-        returns how many transactions were cut short. Raises ListenError, also from `listen`.
+        log line `listening`. `drain` accepts no more work, uses `wait` to let the work under way
+        finish, and returns how many transactions were cut short. Raises ListenError, also from
+        `listen`.
         """
         await self._http.start()
         self.resources.push_async_callback(self._http.stop)
@@ -141,20 +142,36 @@ class Process:
             self.settings.http_listen, self._http.connection, "PRESEND_HTTP_LISTEN"
         )
         addresses = await listen()
-        self.tasks.every(FLUSH, self._flush)
+        self.tasks.every(FLUSH, self.events.flush)
         self.tasks.every(TICK, self._tick)
         gc.collect()
         gc.freeze()  # the garbage collector need not traverse what lives as long as the process
         self._log_listening({**addresses, "http": self.http_addresses})
-        await self.stopping.wait()
+        await self._stopping.wait()
         self.draining = True
         _logger.info("Draining: transactions have %g s to finish", self.settings.grace)
         cut = await drain()
         if cut:
-            _logger.warning("Cut %d transactions short: PRESEND_GRACE was too short for them", cut)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_SCRAPE):
-                    await self._http.metrics_read()
+            cause = (
+                "at a second signal" if self._at_once else "PRESEND_GRACE was too short for them"
+            )
+            _logger.warning("Cut %d transactions short: %s", cut, cause)
+            await self.wait(self._http.metrics_read(), _LAST_SCRAPE)
+
+    def stop(self) -> None:
+        """Begin to drain; called again, end every wait of the drain at once."""
+        if self._stopping.is_set():
+            self._at_once = True
+            if self._wait is not None and not self._wait.expired():
+                self._wait.reschedule(asyncio.get_running_loop().time())
+        self._stopping.set()
+
+    async def wait(self, work: Awaitable[None], seconds: float) -> None:
+        """Wait for `work` for so many seconds at most, and only until `stop` is called again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0 if self._at_once else seconds) as self._wait:
+                await work
+        self._wait = None
 
     @property
     def http_addresses(self) -> list[Endpoint]:
@@ -181,10 +198,6 @@ class Process:
         uptime = self.clock() - self._started
         return Page(self.settings.campaign_id, state, VERSION, uptime, sections)
 
-    def _flush(self) -> None:
-        self.events.flush()
-        self.event_log.report_dropped()
-
     def _tick(self) -> None:
         now = self.clock()
         self.store.refresh()
@@ -202,6 +215,8 @@ class Process:
 def run(settings: ProcessSettings, command: Callable[[Process], Awaitable[None]]) -> int:
     """Run a long-running command until SIGTERM or SIGINT, and return the exit code.
 
+    A second signal ends the drain at once.
+
     `command` builds its parts on the Process it is given and awaits `Process.run`. Raises
     StartError, with a sentence for the operator, when the process cannot start.
     """
@@ -215,11 +230,11 @@ def run(settings: ProcessSettings, command: Callable[[Process], Awaitable[None]]
 
 
 async def _run(settings: ProcessSettings, command: Callable[[Process], Awaitable[None]]) -> None:
-    stopping = asyncio.Event()
+    process = Process(settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    async with Process(settings, stopping) as process:
+        loop.add_signal_handler(number, process.stop)
+    async with process:
         await command(process)
 
 

@@ -168,12 +168,14 @@ class Relay:
         return {"smtp": self._listeners.addresses}
 
     async def drain(self) -> int:
-        """Let transactions finish within the grace period, then close the pools.
+        """Let transactions finish while the grace period lasts, then close the pools.
 
         Return the number of transactions that were cut short.
         """
         self._listeners.close()
-        cut = await self.server.drain(self.settings.grace)
+        self.server.drain()
+        await self.process.wait(self.server.emptied(), self.settings.grace)
+        cut = self.server.cut()
         for _ in range(cut):
             self._server_metrics.drain_cut()
         await self.pools.close(GOODBYE)

@@ -1,30 +1,19 @@
-"""The HTTP server, on aiohttp: four pages, GET and HEAD only, with a limit on every resource."""
+"""The HTTP server, on aiohttp: four pages, GET and HEAD only."""
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 
+from relay.http.connections import LIMITS, Connection, Connections, Limits
 from relay.http.page import POLICY, Page, render
 from relay.observe.metrics import Registry, process_figures
 
 _logger = logging.getLogger(__name__)
-_protocol_logger = logging.getLogger(f"{__name__}.protocol")
-_protocol_logger.setLevel(logging.CRITICAL)  # a malformed request must not fill the log
 
-CONNECTIONS: Final = 100
-"""Connections open at once; a further one is answered 503 and closed."""
-IDLE: Final = 75.0
-"""Seconds a connection may be without a complete request; Prometheus scrapes more often."""
-SEND: Final = 10.0
-"""Seconds a client may take to read a response."""
-LINE: Final = 4096
-"""Octets of the request line, and of each header."""
-HEADERS: Final = 64
-"""Headers of a request."""
-
+OPENMETRICS: Final = "application/openmetrics-text"
 RESPONSE_HEADERS: Final = {
     "Server": "presend",
     "Content-Security-Policy": POLICY,
@@ -53,14 +42,15 @@ class HttpServer:
         readiness: Callable[[], Sequence[str]],
         page: Callable[[], Page],
         flush: Callable[[], None] = lambda: None,
-        connections: int = CONNECTIONS,
-        idle: float = IDLE,
+        limits: Limits = LIMITS,
     ) -> None:
         self._registry = registry
         self._readiness = readiness
         self._page = page
         self._flush = flush
-        self._connections = connections
+        self._connections = Connections(limits)
+        self._rendering = asyncio.Lock()
+        self._waiting: dict[str, asyncio.Task[tuple[bytes, str]]] = {}
         self._read = asyncio.Event()
         application = web.Application(middlewares=[_guard])
         application.on_response_prepare.append(_add_headers)
@@ -68,17 +58,7 @@ class HttpServer:
         application.router.add_get("/metrics", self._metrics_page)
         application.router.add_get("/livez", self._livez)
         application.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(
-            application,
-            access_log=None,
-            logger=_protocol_logger,
-            keepalive_timeout=idle,
-            lingering_time=0,
-            max_line_size=LINE,
-            max_field_size=LINE,
-            max_headers=HEADERS,
-            shutdown_timeout=1.0,
-        )
+        self._runner = web.AppRunner(application, shutdown_timeout=1.0)
 
     async def start(self) -> None:
         """Prepare to serve connections."""
@@ -87,9 +67,10 @@ class HttpServer:
     def connection(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         server = self._runner.server
-        if server is None or len(server.connections) >= self._connections:
-            return _Busy()
-        return server()
+        if server is None:
+            message = "the server has not been started"
+            raise RuntimeError(message)
+        return Connection(server, self._connections)
 
     async def metrics_read(self) -> None:
         """Wait until /metrics is requested once more."""
@@ -100,19 +81,48 @@ class HttpServer:
         """Close every connection, after the response under way."""
         await self._runner.cleanup()
 
+    async def _shared(
+        self, kind: str, render: Callable[[], Awaitable[tuple[bytes, str]]]
+    ) -> web.Response:
+        """Render a document once for all requests that arrive before its rendering begins.
+
+        `render` returns the document and its content type. One document is rendered at a time, so
+        that requests without number delay a probe by no more than one rendering.
+        """
+
+        async def begin() -> tuple[bytes, str]:
+            async with self._rendering:
+                del self._waiting[kind]
+                return await render()
+
+        waiting = self._waiting.get(kind)
+        if waiting is None:
+            waiting = self._waiting[kind] = asyncio.create_task(begin())
+        body, content_type = await asyncio.shield(waiting)
+        return web.Response(body=body, headers={"Content-Type": content_type})
+
     async def _status_page(self, _: web.Request) -> web.Response:
-        self._flush()
-        # In a thread: the first rendering imports Jinja2, which takes too long for the loop.
-        html = await asyncio.to_thread(render, self._page())
-        return web.Response(text=html, content_type="text/html")
+        async def page() -> tuple[bytes, str]:
+            self._flush()
+            # In a thread: the first rendering imports Jinja2, which takes too long for the loop.
+            html = await asyncio.to_thread(render, self._page())
+            return html.encode(), "text/html; charset=utf-8"
+
+        return await self._shared("page", page)
 
     async def _metrics_page(self, request: web.Request) -> web.Response:
-        # /proc lists every open descriptor: too slow for the loop when there are thousands.
-        figures = await asyncio.to_thread(process_figures)
-        self._flush()
-        body, content_type = self._registry.render(request.headers.get("Accept", ""), figures)
+        accept = request.headers.get("Accept", "")
+        form = OPENMETRICS if OPENMETRICS in accept else ""
+
+        async def metrics() -> tuple[bytes, str]:
+            # /proc lists every open descriptor: too slow for the loop when there are thousands.
+            figures = await asyncio.to_thread(process_figures)
+            self._flush()
+            return self._registry.render(form, figures)
+
+        response = await self._shared(f"metrics {form}", metrics)
         self._read.set()
-        return web.Response(body=body, headers={"Content-Type": content_type})
+        return response
 
     async def _livez(self, _: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -124,36 +134,21 @@ class HttpServer:
         )
 
 
-_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-class _Busy(asyncio.Protocol):
-    """A connection above the limit: answers 503 and closes."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.write(_BUSY)
-            transport.close()
-
-
 @web.middleware
 async def _guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer 500 when the handler raises, and cut a client that does not read the response."""
+    """Set the deadlines of a request, and answer 500 when the handler raises."""
+    connection = cast("Connection", request.protocol)
+    connection.handle()
+    await asyncio.sleep(0)  # other connections have their turn between two pipelined requests
     try:
-        response = await handler(request)
+        return await handler(request)
     except web.HTTPException:
         raise
     except Exception:
         _logger.exception("%s failed", request.path)
-        response = web.Response(status=500, text="internal error, see the log\n")
-    try:
-        async with asyncio.timeout(SEND):
-            await response.prepare(request)
-            await response.write_eof()
-    except TimeoutError:
-        if request.transport is not None:
-            request.transport.abort()
-    return response
+        return web.Response(status=500, text="internal error, see the log\n")
+    finally:
+        connection.respond()
 
 
 async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -101,8 +101,9 @@ Event: TypeAlias = Recipient | Message | ReplyReceived | UpstreamFault
 Batch: TypeAlias = Sequence[tuple[float, Event]]
 """Events in the order they were emitted, each with its time in seconds since the epoch."""
 
-CAPACITY: Final = 5_000
-"""Events that are buffered; one more makes the caller of `emit` flush them."""
+CAPACITY: Final = 500
+"""Events that are buffered; with the last of them, the caller of `emit` flushes them. A flush of so
+many takes the event loop a few milliseconds."""
 
 
 class Sink(Protocol):

@@ -41,7 +41,7 @@ async def test_a_section_is_on_the_page_of_the_relay() -> None:
                 session.get(f"http://{process.http_addresses[0]}/") as response,
             ):
                 page = await response.text()
-            process.stopping.set()
+            process.stop()
             await task
             gc.unfreeze()
     for shown in ("<h2>Warm-up &lt;today&gt;</h2>", ">google<", ">1,200<", "within their limits"):

@@ -5,7 +5,6 @@ import base64
 import hashlib
 import json
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,11 +13,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-import uvloop
 
 from relay.app.listeners import ListenError, Listeners
 from relay.app.validation_metrics import dns_section
-from relay.http import HttpServer, Page, server
+from relay.http import HttpServer, Page
 from relay.observe.mail_metrics import messages_section, recipients_section
 from relay.observe.metrics import Registry, counter
 from relay.observe.section import Row, Section, Share, Text, note, troubles
@@ -305,54 +303,6 @@ async def test_nonsense_is_refused_and_fills_no_log(
     assert not caplog.records
 
 
-async def test_one_connection_too_many_is_turned_away(start: Start) -> None:
-    http = await start(connections=2)
-    held = [await connect(http) for _ in range(2)]
-    for reader, writer in held:
-        writer.write(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await reader.readuntil(b"\r\n\r\nok\n")).startswith(b"HTTP/1.1 200 ")
-    reader, writer = await connect(http)
-    assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
-    await close(writer)
-    held[0][1].write(b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    await held[0][0].read()
-    assert (await ask(http, "/livez"))[0] == 200
-    for _, writer in held:
-        await close(writer)
-
-
-@pytest.mark.parametrize("start_of_request", [b"", b"GET / HTT", b"GET / HTTP/1.1\r\nHost: x\r\n"])
-async def test_request_that_never_ends_is_cut(start: Start, start_of_request: bytes) -> None:
-    reader, writer = await connect(await start(idle=0.2))
-    writer.write(start_of_request)
-    assert await reader.read() == b""
-    await close(writer)
-
-
-async def test_client_that_does_not_read_is_cut(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(server, "SEND", 0.05)
-    size = 32 << 20
-    http = await start(page=lambda: PAGE._replace(title="x" * size))
-    cut = asyncio.Event()
-    connections = http._runner.server
-    assert connections is not None
-    lost = connections.connection_lost
-
-    def connection_lost(*arguments: Any) -> None:  # noqa: ANN401
-        lost(*arguments)
-        cut.set()
-
-    monkeypatch.setattr(connections, "connection_lost", connection_lost)
-    loop = asyncio.get_running_loop()
-    with socket.socket() as slow:
-        slow.settimeout(0)
-        await loop.sock_connect(slow, http.addresses[0])
-        await loop.sock_sendall(slow, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        await cut.wait()
-
-
 async def test_stop_closes_what_is_open(start: Start) -> None:
     http = await start()
     reader, writer = await connect(http)
@@ -366,16 +316,26 @@ async def test_stop_closes_what_is_open(start: Start) -> None:
         await asyncio.open_connection(*address)
 
 
-def test_on_uvloop() -> None:
-    async def main() -> None:
-        http = Started()
-        await http.listen()
-        assert (await ask(http, "/readyz"))[0] == 200
-        with pytest.raises(ListenError, match="Address already in use"):
-            await Listeners().open(http.addresses, http.connection, "PRESEND_HTTP_LISTEN")
-        await http.stop()
+async def test_address_in_use(start: Start) -> None:
+    http = await start()
+    with pytest.raises(ListenError, match="Address already in use"):
+        await Listeners().open(http.addresses, http.connection, "PRESEND_HTTP_LISTEN")
 
-    uvloop.run(main())
+
+async def test_requests_that_wait_share_one_rendering(start: Start) -> None:
+    """Requests without number cost one rendering at a time, and a probe does not wait for it."""
+    rendered: list[str] = []
+
+    def page() -> Page:
+        rendered.append("")
+        return PAGE
+
+    http = await start(page=page)
+    async with http._rendering:
+        asked = [asyncio.create_task(ask(http, "/")) for _ in range(20)]
+        assert (await ask(http, "/livez"))[0] == 200
+    assert {(await each)[0] for each in asked} == {200}
+    assert len(rendered) < 10
 
 
 def test_jinja_is_not_imported_before_the_page_is_viewed() -> None:

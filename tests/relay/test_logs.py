@@ -1,6 +1,7 @@
 """Log lines: their format, masking of personal data, and a slow reader that must not block."""
 
-import fcntl
+import contextlib
+import errno
 import json
 import logging
 import os
@@ -8,14 +9,15 @@ import select
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relay.observe.events import Event, Message, Recipient, ReplyReceived, UpstreamFault
-from relay.observe.log import EventLog, LineWriter, install, mask, mask_text
+from relay.observe.events import Event, Events, Message, Recipient, ReplyReceived, UpstreamFault
+from relay.observe.log import EventLog, LineWriter, dropped_lines, install, mask, mask_text
+from tests.support.eventually import eventually
 from tests.support.registered import restored_logging
 
 NOON = 1795521600.0  # 2026-11-24T12:00:00Z
@@ -43,6 +45,8 @@ MESSAGE = Message(
     validation_seconds=0.0000123,
     reply="4.2.2 <john.doe@example.com> over quota",
 )
+EMPTY = MESSAGE._replace(result="aborted", code=0, size=0)
+"""A transaction that ended before its content, as a client can make without number."""
 REPLY = ReplyReceived("final", 250, "google", "2.0.0")
 FAULT = UpstreamFault("banner", "esp.example.net:587", "timed out")
 UNTRUSTED = UpstreamFault("starttls", "esp.example.net:587", "expired", certificate=True)
@@ -53,7 +57,8 @@ class Pipe:
 
     def __init__(self, capacity: int = 1 << 20) -> None:
         self.reading, self.writing = os.pipe()
-        self.writer = LineWriter(self.writing, capacity=capacity)
+        report = dropped_lines("json", "spring", lambda: NOON)
+        self.writer = LineWriter(self.writing, capacity=capacity, report=report)
         self.open = {self.reading, self.writing}
 
     def close_end(self, end: int) -> None:
@@ -73,6 +78,32 @@ class Pipe:
     def lines(self) -> list[dict[str, Any]]:
         """Read every line as JSON."""
         return [json.loads(line) for line in self.read().splitlines()]
+
+    def block(self) -> Self:
+        """Fill the pipe, so that the writer cannot write until `unblocked`."""
+        os.set_blocking(self.writing, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(self.writing, b"x" * 4096)
+        os.set_blocking(self.writing, True)
+        self.writer.write(b"\n")
+        eventually(lambda: not self.writer._waiting, "the thread waits for the pipe")
+        return self
+
+    def unblocked(self) -> list[dict[str, Any]]:
+        """Read every line that was written since `block` as JSON."""
+        os.set_blocking(self.reading, True)
+        pieces: list[bytes] = []
+
+        def read() -> None:
+            pieces.extend(iter(lambda: os.read(self.reading, 1 << 20), b""))
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        assert self.writer.close(10)
+        self.close_end(self.writing)
+        thread.join(10)
+        return [json.loads(line) for line in b"".join(pieces).split(b"\n")[1:-1]]
 
 
 @pytest.fixture
@@ -96,19 +127,24 @@ def pipe(make_pipe: Callable[..., Pipe]) -> Pipe:
 
 
 @pytest.fixture
+def blocked(make_pipe: Callable[..., Pipe]) -> Pipe:
+    """A pipe that nobody reads until the test calls `unblocked`; about 3 to 4 lines may wait."""
+    return make_pipe(capacity=1200).block()
+
+
+@pytest.fixture
 def _restored_logging() -> Iterator[None]:
     with restored_logging():
         yield
 
 
 def event_log(pipe: Pipe, **settings: Any) -> EventLog:  # noqa: ANN401
-    return EventLog(pipe.writer, campaign="spring", clock=lambda: NOON, **settings)
+    return EventLog(pipe.writer, campaign="spring", **settings)
 
 
 def written(pipe: Pipe, *events: Event, **settings: Any) -> list[dict[str, Any]]:  # noqa: ANN401
     log = event_log(pipe, **settings)
     log.take([(NOON, event) for event in events])
-    log.report_dropped()
     return pipe.lines()
 
 
@@ -319,59 +355,138 @@ def test_nothing_is_masked_when_the_operator_says_so(pipe: Pipe) -> None:
 def test_lines_of_a_batch_are_written_in_one_piece(
     pipe: Pipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pieces: list[tuple[bytes, int]] = []
-    monkeypatch.setattr(pipe.writer, "write", lambda data, lines: pieces.append((data, lines)))
-    event_log(pipe).take([(NOON, RECIPIENT), (NOON, MESSAGE), (NOON, REPLY)])
-    ((data, lines),) = pieces
-    assert data.count(b"\n") == lines == 2
+    pieces: list[tuple[bytes, bytes]] = []
+    monkeypatch.setattr(pipe.writer, "write", lambda data, marks: pieces.append((data, marks)))
+    event_log(pipe).take([(NOON, RECIPIENT), (NOON, MESSAGE), (NOON, REPLY), (NOON, EMPTY)])
+    ((data, marks),) = pieces
+    assert data.count(b"\n") == len(marks) == 3
+    assert marks == b"\0\1\0"
 
 
-def test_lines_above_the_capacity_are_dropped_counted_and_reported(
-    make_pipe: Callable[..., Pipe],
-) -> None:
-    pipe = make_pipe(capacity=1000)
-    log = event_log(pipe)
-    log.take([(NOON, RECIPIENT)] * 20)
-    assert log.dropped == 20
-    log.report_dropped()
-    log.take([(NOON, MESSAGE)])
-    log.report_dropped()
-    assert log.dropped == 20
-    assert [(line["event"], line.get("lines")) for line in pipe.lines()] == [
-        ("log_dropped", 20),
-        ("message", None),
-    ]
+def test_a_batch_above_the_capacity_loses_its_oldest_lines_only(blocked: Pipe) -> None:
+    log = event_log(blocked)
+    log.take([(NOON + number, RECIPIENT) for number in range(20)])
+    gap, *lines = blocked.unblocked()
+    assert (gap["event"], gap["level"]) == ("log_dropped", "warning")
+    assert gap["lines"] == blocked.writer.dropped == 20 - len(lines) < 20
+    assert [line["ts"][17:19] for line in lines] == [f"{n}" for n in range(20 - len(lines), 20)]
+
+
+def test_messages_are_kept_longer_than_what_a_flooding_client_can_make(blocked: Pipe) -> None:
+    log = event_log(blocked)
+    log.take([(NOON, MESSAGE), (NOON, RECIPIENT)])
+    for _ in range(10):
+        log.take([(NOON, RECIPIENT), (NOON, EMPTY), (NOON, RECIPIENT)])
+    log.take([(NOON, MESSAGE), (NOON, RECIPIENT)])
+    gap, *lines = blocked.unblocked()
+    assert [line["size"] for line in lines if line["event"] == "message"][:2] == [4096, 4096]
+    assert gap["lines"] + len(lines) == 34
+
+
+def test_messages_are_dropped_oldest_first_when_nothing_else_is_left(blocked: Pipe) -> None:
+    log = event_log(blocked)
+    for number in range(20):
+        log.take([(NOON, MESSAGE._replace(size=number + 1)), (NOON, RECIPIENT)])
+    gap, *lines = blocked.unblocked()
+    sizes = [line["size"] for line in lines]
+    assert sizes == [*range(21 - len(sizes), 21)]
+    assert gap["lines"] == 40 - len(sizes)
+
+
+def test_a_burst_is_not_dropped_as_a_whole(make_pipe: Callable[..., Pipe]) -> None:
+    """19,000 messages in one turn of the event loop, and nobody reads the log meanwhile."""
+    pipe = make_pipe(capacity=4 << 20).block()
+    events = Events(clock=lambda: NOON)
+    events.add_sink(event_log(pipe))
+    for number in range(1, 19_001):
+        events.emit(RECIPIENT)
+        events.emit(MESSAGE._replace(size=number, reply="x" * 900))
+    events.flush()
+    gap, *lines = pipe.unblocked()
+    assert len(lines) * 1300 > 4 << 20 > len(lines) * 1100  # a line has some 1,200 octets
+    assert gap["lines"] == 38_000 - len(lines) == pipe.writer.dropped
+    assert [line["size"] for line in lines] == [*range(19_001 - len(lines), 19_001)]
 
 
 def test_pipe_that_nobody_reads_blocks_nobody(make_pipe: Callable[..., Pipe]) -> None:
-    page = 4096
-    pipe = make_pipe(capacity=page)
-    room = fcntl.fcntl(pipe.writing, fcntl.F_GETPIPE_SZ)
-    for _ in range(room // page):
-        assert pipe.writer.write(b"x" * (page - 1) + b"\n")
-        assert pipe.writer.drain(10)
-    assert pipe.writer.write(b"x" * (page - 10))
-    assert not pipe.writer.drain(0)
+    pipe = make_pipe(capacity=1000).block()
     log = event_log(pipe)
-    log.take([(NOON, RECIPIENT), (NOON, RECIPIENT)])
-    log.report_dropped()
-    assert log.dropped == 2
+    for _ in range(10):
+        log.take([(NOON, RECIPIENT)] * 10)
+        assert pipe.writer._octets <= 1000
+    gap, *lines = pipe.unblocked()
+    assert pipe.writer.dropped == gap["lines"] == 100 - len(lines)
+    assert pipe.writer._octets == 0
 
-    got = b""
-    while len(got) < room + page - 10:
-        got += os.read(pipe.reading, room)
-    assert pipe.writer.drain(10)
-    log.report_dropped()
-    (line,) = pipe.lines()
-    assert (line["event"], line["level"], line["lines"]) == ("log_dropped", "warning", 2)
-    assert log.dropped == 2
+
+chunks = st.lists(st.lists(st.tuples(st.integers(1, 9), st.booleans()), min_size=1, max_size=8))
+
+
+@settings(deadline=None, max_examples=200)
+@given(chunks, st.integers(9, 60))
+def test_as_few_lines_as_possible_are_dropped_and_all_are_counted(
+    given_chunks: list[list[tuple[int, bool]]], capacity: int
+) -> None:
+    """The lines that are left are those of a model that drops line by line."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb"), os.fdopen(writing, "wb"):
+        writer = LineWriter(writing, capacity=capacity)
+        assert writer.close(10)  # the thread has ended: nothing is taken from the queue
+        writer._closed = False
+        model: list[tuple[bytes, bool]] = []
+        dropped = 0
+        for chunk in given_chunks:
+            lines = [(b"%d" % size * size + b"\n", kept) for size, kept in chunk]
+            writer.write(b"".join(line for line, _ in lines), bytes(kept for _, kept in lines))
+            model += lines
+            while sum(len(line) for line, _ in model) > capacity:
+                oldest = next((each for each in model if not each[1]), model[0])
+                model.remove(oldest)
+                dropped += 1
+        assert [
+            (line, bool(mark))
+            for data, marks in writer._waiting
+            for line, mark in zip(data.splitlines(keepends=True), marks, strict=True)
+        ] == model
+        assert writer.dropped == dropped
+        assert writer._octets == sum(len(line) for line, _ in model)
 
 
 def test_lines_for_a_closed_pipe_are_counted(pipe: Pipe) -> None:
     pipe.close_end(pipe.reading)
-    assert pipe.writer.write(b"one\ntwo\n", 2)
+    assert pipe.writer.write(b"one\ntwo\n", b"\0\0")
     assert pipe.writer.drain(10)
     assert pipe.writer.dropped == 2
+
+
+def test_the_count_of_dropped_lines_is_said_once_writing_goes_on(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write that fails in the middle loses the lines after its last octet, and no other."""
+    room = [5, 0, 100, 100]
+    write = os.write
+
+    def short(fd: int, data: bytes) -> int:
+        if fd != pipe.writing:
+            return write(fd, data)
+        left = room.pop(0)
+        if not left:
+            raise OSError(errno.EIO, "a disk that fails")
+        return write(fd, data[:left])
+
+    monkeypatch.setattr(os, "write", short)
+    pipe.writer.write(b"one\ntwo\nthree\n", b"\0\0\0")
+    assert pipe.writer.drain(10)
+    assert pipe.writer.dropped == 2
+    room[:0] = [0]  # the report of it fails too
+    pipe.writer.write(b"four\n")
+    assert pipe.writer.drain(10)
+    assert pipe.writer.dropped == 3
+    monkeypatch.undo()
+    pipe.writer.write(b"five\n")
+    text = pipe.read()
+    assert text.startswith(b"one\nt{")
+    assert b'"event":"log_dropped","campaign":"spring","lines":3}\nfive\n' in text
 
 
 def test_non_blocking_descriptor_loses_nothing(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,8 +530,7 @@ def test_event_that_cannot_be_written_takes_no_other_with_it(
     log = event_log(pipe)
     broken = RECIPIENT._replace(reason=None)  # type: ignore[arg-type]
     log.take([(NOON, RECIPIENT), (NOON, broken), (NOON, MESSAGE)])
-    log.report_dropped()
-    assert [line["event"] for line in pipe.lines()] == ["recipient", "message", "log_dropped"]
+    assert [line["event"] for line in pipe.lines()] == ["log_dropped", "recipient", "message"]
     assert caplog.records[0].exc_info is not None
 
 

@@ -29,6 +29,11 @@ def _restored() -> Iterator[None]:
     gc.unfreeze()
 
 
+async def waited(event: asyncio.Event) -> None:
+    """Wait for an event."""
+    await event.wait()
+
+
 class Command:
     """A minimal command without listeners, whose drain the test controls."""
 
@@ -51,7 +56,7 @@ class Command:
         """Drain until the test ends it."""
         self.steps.append("drain")
         self.draining.set()
-        await self.drained.wait()
+        await self.process.wait(waited(self.drained), 60)
         return self.cut
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -73,7 +78,8 @@ async def running(cut: int = 0) -> AsyncIterator[Command]:
         try:
             yield command
         finally:
-            process.stopping.set()
+            if not process.draining:
+                process.stop()
             await task
 
 
@@ -95,7 +101,7 @@ async def test_page_says_accepting_and_draining() -> None:
     async with running() as command:
         assert "default: accepting - presend" in (await command.get("/"))[1]
         command.drained.clear()
-        command.process.stopping.set()
+        command.process.stop()
         await command.draining.wait()
         page = (await command.get("/"))[1]
         assert "default: draining - presend" in page
@@ -147,7 +153,7 @@ async def test_one_more_scrape_is_waited_for_after_work_was_cut_short(
 ) -> None:
     logging.getLogger().setLevel(logging.INFO)
     async with running(cut=2) as command:
-        command.process.stopping.set()
+        command.process.stop()
         await command.draining.wait()
         await command.get("/livez")
         assert "close" not in command.steps
@@ -155,6 +161,38 @@ async def test_one_more_scrape_is_waited_for_after_work_was_cut_short(
     assert "close" in command.steps
     assert any("Cut 2 transactions short" in message for message in caplog.messages)
     assert "Draining: transactions have 30 s to finish" in caplog.messages
+
+
+async def test_a_second_signal_ends_the_drain_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(cut=1) as command:
+        command.drained.clear()
+        command.process.stop()
+        await command.draining.wait()
+        for _ in range(3):  # a third does no harm
+            command.process.stop()
+    assert command.steps == ["listen", "drain", "close"]
+    assert any("Cut 1 transactions short: at a second signal" in it for it in caplog.messages)
+
+
+async def test_a_second_signal_ends_the_wait_for_the_last_scrape(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_LAST_SCRAPE", 600.0)
+    async with running(cut=1) as command:
+        command.process.stop()
+        await command.draining.wait()
+        await command.get("/livez")
+        assert "close" not in command.steps
+        command.process.stop()
+    assert "close" in command.steps
+
+
+async def test_two_signals_before_the_drain_end_it_at_once() -> None:
+    async with running() as command:
+        command.drained.clear()
+        command.process.stop()
+        command.process.stop()
+    assert command.steps == ["listen", "drain", "close"]
 
 
 async def test_http_that_cannot_listen_ends_the_process_and_closes_everything() -> None:

@@ -65,6 +65,9 @@ class Presend(Closing):
         self.settings = dict(settings)
         self.env = environment(directory, {**_DEFAULTS, **self.settings})
         self.lines: list[str] = []
+        self.reading = threading.Event()
+        """Cleared by a test that wants the log not to be read for a while."""
+        self.reading.set()
         self._changed = threading.Condition()
         self._closed = False
         self.process = subprocess.Popen(
@@ -166,6 +169,7 @@ class Presend(Closing):
     def kill(self) -> None:
         """Send SIGKILL and wait until the process has ended."""
         self.process.kill()
+        self.reading.set()
         self.wait()
 
     def stop(self) -> None:
@@ -190,6 +194,7 @@ class Presend(Closing):
             return
         with contextlib.closing(stream):
             for raw in stream:
+                self.reading.wait()
                 with self._changed:
                     self.lines.append(raw.decode("utf-8", "replace").rstrip("\n"))
                     self._changed.notify_all()

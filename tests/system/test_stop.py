@@ -1,6 +1,7 @@
 """SIGTERM lets transactions finish; SIGKILL loses no message that was answered 250."""
 
 import contextlib
+import signal
 import threading
 
 import pytest
@@ -85,6 +86,65 @@ def test_the_grace_period_is_bounded(start: Start, upstream: Upstream) -> None:
         with contextlib.suppress(ConnectionError):  # no reply at all is correct too
             assert client.reply().code in {421, 451}
         assert presend.metric("presend_drain_cut_total") == 1  # presend waits for this scrape
+        assert presend.wait() == 0
+
+
+@pytest.mark.parametrize("ending", ["RSET", "refused content"])
+def test_a_transaction_that_ends_without_a_message_ends_the_session(
+    start: Start, upstream: Upstream, ending: str
+) -> None:
+    presend = start(upstream, GRACE="60")
+    with Client.greeted(presend.smtp_port) as client, Client.greeted(presend.smtp_port) as idle:
+        client.pipeline(*envelope())
+        if ending == "RSET":
+            client.send(b"Subject: x\r\n\r\n.\r\n")
+            assert client.reply().code == 250
+            client.pipeline(*envelope()[:-1])
+        presend.sigterm()
+        assert idle.reply().code == 421  # the stop has begun
+        client.send(b"RSET\r\n" if ending == "RSET" else b"bare\nline feed\r\n.\r\n")
+        assert client.reply().code == (250 if ending == "RSET" else 550)
+        assert client.reply().code == 421
+        assert client.at_end()
+        assert presend.wait() == 0  # before the client has closed, and long before 60 s
+    assert presend.process.returncode == 0
+    assert "transactions short" not in presend.log
+
+
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_cuts_the_wait_short(
+    start: Start, upstream: Upstream, second: signal.Signals
+) -> None:
+    """The grace period is longer than the test may take."""
+    presend = start(upstream, GRACE="600")
+    upstream.gate.clear()
+    with Client.greeted(presend.smtp_port) as client, Client.greeted(presend.smtp_port) as idle:
+        client.pipeline(*envelope())
+        client.send(b".\r\n")
+        upstream.wait(lambda: len(upstream.received) == 1)
+        presend.sigterm()
+        assert idle.reply().code == 421  # the stop has begun
+        presend.process.send_signal(second)
+        with contextlib.suppress(ConnectionError):  # no reply at all is correct too
+            assert client.reply().code in {421, 451}
+        assert presend.wait() == 0
+    assert "Cut 1 transactions short: at a second signal" in presend.log
+    assert [it["result"] for it in presend.events if it.get("event") == "message"] == ["aborted"]
+
+
+def test_a_second_signal_ends_the_wait_for_the_last_scrape(
+    start: Start, upstream: Upstream
+) -> None:
+    presend = start(upstream, GRACE="0.1")
+    upstream.gate.clear()
+    with Client.greeted(presend.smtp_port) as client:
+        client.pipeline(*envelope())
+        client.send(b".\r\n")
+        upstream.wait(lambda: len(upstream.received) == 1)
+        presend.sigterm()
+        presend.wait_for_line(lambda it: "transactions short" in it.get("message", ""))
+        assert presend.get("/livez")[0] == 200  # presend waits
+        presend.sigterm()
         assert presend.wait() == 0
 
 

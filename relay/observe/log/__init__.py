@@ -2,11 +2,11 @@
 
 A line is a JSON object or `key=value` pairs: `ts`, `level`, `event`, `campaign`, then the fields of
 its kind; docs/events.md documents them all. No line holds a secret or, unless the operator wants
-it, the local part of an address. Nothing waits for the reader of the lines: lines that cannot be
-written in time are dropped and counted, and the count is logged.
+it, the local part of an address. Nothing waits for the reader of the lines: when they are not read
+in time, the oldest are dropped and counted, and the count is logged in their place.
 """
 
-from relay.observe.log.event_log import EventLog
+from relay.observe.log.event_log import EventLog, dropped_lines
 from relay.observe.log.lines import Format, Lines
 from relay.observe.log.masking import mask, mask_text
 from relay.observe.log.operational import LogHandler, install
@@ -18,6 +18,7 @@ __all__ = [
     "LineWriter",
     "Lines",
     "LogHandler",
+    "dropped_lines",
     "install",
     "mask",
     "mask_text",

@@ -24,6 +24,16 @@ LOG_DROPPED: Final = counter(
     "presend_log_dropped_total", "Log lines dropped because they were not read fast enough"
 )
 
+
+def dropped_lines(
+    form: Format, campaign: str, clock: Callable[[], float] = time.time
+) -> Callable[[int], bytes]:
+    """Return a function that formats the line which says how many lines were dropped."""
+    lines = Lines(form, campaign)
+    line = lines.shape("warning", "log_dropped", ("lines",))
+    return lambda number: line(lines.stamp(clock()), (number,)).encode("ascii")
+
+
 LONGEST_TEXT: Final = 1000
 """Characters of a reply or an error that are logged."""
 
@@ -36,7 +46,8 @@ _MOST_TAILS: Final = 1024
 class EventLog:
     """An event sink that writes a line for each event, the lines of a batch in one piece.
 
-    Lines that the writer cannot take are dropped and counted; `report_dropped` logs how many.
+    When the writer has to drop lines, it drops the Message lines of transactions in which content
+    was received last: a client that floods can make any number of all others.
 
     Levels: Recipient and Message are `info`; UpstreamFault is `warning`, and `error` when a
     certificate was refused; ReplyReceived is `debug`, since a refusal is in the other lines too.
@@ -50,12 +61,8 @@ class EventLog:
         level: str = "info",
         form: Format = "json",
         masked: bool = True,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._writer = writer
-        self._clock = clock
-        self._unwritable = 0
-        self._reported = 0
         self._mask = mask if masked else str
         self._mask_text = mask_text if masked else str
         self._least = logging.getLevelNamesMapping()[level.upper()]
@@ -68,7 +75,6 @@ class EventLog:
         self._as_reply = lines.shape("debug", "upstream_reply", ReplyReceived._fields)
         self._as_fault = lines.shape("warning", "upstream_fault", UpstreamFault._fields)
         self._as_refused_certificate = lines.shape("error", "upstream_fault", UpstreamFault._fields)
-        self._as_dropped = lines.shape("warning", "log_dropped", ("lines",))
         formats: dict[type, tuple[int, Callable[[str, Any], str]]] = {
             Recipient: (logging.INFO, self._recipient),
             Message: (logging.INFO, self._message),
@@ -79,14 +85,9 @@ class EventLog:
             kind: form for kind, (level, form) in formats.items() if level >= self._least
         }
 
-    @property
-    def dropped(self) -> int:
-        """Lines dropped so far, here and by the writer."""
-        return self._unwritable + self._writer.dropped
-
     def register(self, registry: Registry) -> None:
         """Register the metric of dropped lines."""
-        registry.read(LOG_DROPPED, lambda: self.dropped)
+        registry.read(LOG_DROPPED, lambda: self._writer.dropped)
 
     def take(self, batch: Batch) -> None:
         """Hand the lines of all events of the batch to the writer."""
@@ -94,23 +95,22 @@ class EventLog:
         lines = [
             self._line(seconds, event) for seconds, event in batch if event.__class__ in formats
         ]
+        marks = [
+            type(event) is Message and event.size > 0
+            for _, event in batch
+            if event.__class__ in formats
+        ]
+        if "" in lines:  # an event that is not logged, or cannot be formatted
+            marks = [mark for mark, line in zip(marks, lines, strict=True) if line]
+            lines = [line for line in lines if line]
         if lines:
-            self._writer.write("".join(lines).encode("ascii"), len(lines))
-
-    def report_dropped(self) -> None:
-        """Log how many lines were dropped since this was last logged, if any were."""
-        dropped = self.dropped
-        if dropped > self._reported:
-            stamp = self._lines.stamp(self._clock())
-            line = self._as_dropped(stamp, (dropped - self._reported,))
-            if self._writer.write(line.encode("ascii"), 0):
-                self._reported = dropped
+            self._writer.write("".join(lines).encode("ascii"), bytes(marks))
 
     def _line(self, seconds: float, event: Event) -> str:
         try:
             return self._formats[event.__class__](self._lines.stamp(seconds), event)
         except Exception:
-            self._unwritable += 1
+            self._writer.lose(1)
             _logger.exception("An event cannot be logged")
             return ""
 

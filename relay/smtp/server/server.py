@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import secrets
 import ssl
@@ -158,19 +157,20 @@ class Server:
             self.metrics.session_deferred()
             connection.defer()
 
-    async def drain(self, grace: float) -> int:
-        """Let open transactions end within `grace` seconds, then close every connection.
-
-        Return the number of transactions that were cut. The caller has stopped listening.
-        """
+    def drain(self) -> None:
+        """Refuse new sessions, and close each open one as soon as it is in no transaction."""
         self._draining = True
         for connection in tuple(self.connections):
             connection.drain()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                while self.connections:
-                    self._emptied.clear()
-                    await self._emptied.wait()
+
+    async def emptied(self) -> None:
+        """Wait until no connection is open."""
+        while self.connections:
+            self._emptied.clear()
+            await self._emptied.wait()
+
+    def cut(self) -> int:
+        """Close every connection; return the number of transactions that were open."""
         left = tuple(self.connections)
         cut = sum(connection.in_transaction for connection in left)
         for connection in left:
