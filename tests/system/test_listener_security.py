@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,22 @@ def test_guessing_passwords_ends_the_session(start: Start, upstream: Upstream) -
             if codes.count(535) >= 10 and codes[-1] != 421:
                 codes.append(client.reply().code)
         assert codes[-1] == 421
+
+
+def test_one_password_a_second_is_tried_from_one_address(start: Start, upstream: Upstream) -> None:
+    presend = with_auth(start, upstream)
+    guess = f"AUTH PLAIN {plain(password='wrong')}\r\n".encode()
+    began = time.monotonic()
+    with contextlib.ExitStack() as clients:
+        for _ in range(100):
+            client = clients.enter_context(Client.greeted(presend.smtp_port))
+            client.send(guess * 5)
+        tried = presend.metric("presend_auth_total", result="failed")
+        seconds = time.monotonic() - began
+    assert 3 <= tried <= 4 + seconds
+    assert presend.metric("presend_auth_total", result="refused") > 50
+    line = presend.wait_for_line(lambda line: "authenticate" in str(line.get("message")))
+    assert "127.0.0.1" in line["message"]
 
 
 def refused(client: Client) -> None:
