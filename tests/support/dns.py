@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 import dns.message
+import dns.rdatatype
 import dns.rrset
 
 from tests.support.need import program
@@ -100,7 +101,9 @@ class Held(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Store a query."""
         message = dns.message.from_wire(data)
-        self.asked.append(message.question[0].to_text())
+        # presend writes some letters in upper case, as the bits come
+        name, kind = message.question[0].name, message.question[0].rdtype
+        self.asked.append(f"{name.to_text().lower()} IN {dns.rdatatype.to_text(kind)}")
         self.questions.put_nowait((message, addr))
 
     async def answer(self, *records: str) -> None:

@@ -1,0 +1,226 @@
+"""Look-ups of mail routes: a bounded number at a time, fair between those who wait for them.
+
+Each caller asks for a group of domains. Those that are pending, in all groups together, are within
+one budget; a group over it waits until others have ended. Groups take turns, one domain at a time.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Coroutine
+from typing import Final, NamedTuple
+
+from validators.dns.mail_route import MailRoute, Unknown
+
+CLOSED: Final = Unknown("the resolver is closed")
+_SHARE: Final = 4
+"""A group may have up to so many look-ups under way for each worker that is free. A group that is
+alone thus gets four of five workers, and there is one for a newcomer."""
+_MARGIN: Final = 0.1
+"""Seconds after its deadline at which a group ends. Its look-ups under way end at the deadline."""
+
+
+class Limits(NamedTuple):
+    """What is bounded."""
+
+    workers: int
+    """Look-ups under way at once."""
+    pending: int
+    """Domains that are looked up, or whose turn comes, in all groups together."""
+    timeout: float
+    """Seconds for a look-up, and for a group that is pending as a whole from the start."""
+    hold: float | None
+    """Seconds for a group that has to wait for the budget. None: no group has a time limit, and
+    the `timeout` of a look-up begins when it is under way."""
+
+
+class State(NamedTuple):
+    """How many look-ups there are."""
+
+    running: int
+    queued: int
+    """Pending, and their turn has not come."""
+    held: int
+    """Over the budget."""
+
+
+class _Group:
+    """Domains that one caller waits for."""
+
+    __slots__ = ("admitted", "deadline", "done", "found", "left", "running", "waiting")
+
+    def __init__(self, domains: Collection[str], done: asyncio.Future[None]) -> None:
+        self.waiting = deque(domains)
+        """Not under way. The first `admitted` of them count towards the budget."""
+        self.admitted = 0
+        self.running = 0
+        """Look-ups under way that this group began."""
+        self.left = len(domains)
+        self.found: dict[str, MailRoute] = {}
+        self.done = done
+        self.deadline: float | None = None
+        """By the clock of the event loop."""
+
+    def take(self, domain: str, route: MailRoute) -> None:
+        """Take a result."""
+        self.found[domain] = route
+        self.left -= 1
+        if not self.left and not self.done.done():
+            self.done.set_result(None)
+
+
+class Lookups:
+    """Mail routes that are looked up, and the groups that wait for them."""
+
+    def __init__(
+        self,
+        look_up: Callable[[str, float | None], Coroutine[object, object, MailRoute]],
+        known: Callable[[str], MailRoute | None],
+        joined: Callable[[], None],
+        limits: Limits,
+    ) -> None:
+        """`look_up` gets a domain and its deadline by the event loop's clock, and raises nothing.
+
+        `known` returns a route that another group's look-up has found; `joined` is called when a
+        look-up under way is shared.
+        """
+        self._look_up = look_up
+        self._known = known
+        self._joined = joined
+        self._limits = limits
+        self._running: dict[str, list[_Group]] = {}
+        self._tasks: set[asyncio.Task[MailRoute]] = set()
+        self._pending = 0
+        self._ready: deque[_Group] = deque()
+        """Groups with domains whose turn comes."""
+        self._held: deque[_Group] = deque()
+        """Groups with domains over the budget."""
+        self._closed = False
+
+    async def routes(self, domains: Collection[str]) -> dict[str, MailRoute]:
+        """Return the mail routes of these domains, of which there is at least one."""
+        if self._closed:
+            return dict.fromkeys(domains, CLOSED)
+        loop = asyncio.get_running_loop()
+        group = _Group(domains, loop.create_future())
+        self._admit(group, loop.time())
+        self._go_on()
+        timer = None
+        if group.deadline is not None and group.waiting:
+            timer = loop.call_at(group.deadline + _MARGIN, self._expire, group)
+        try:
+            await group.done
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._forget(group)
+        return group.found
+
+    @property
+    def state(self) -> State:
+        """Return how many look-ups there are."""
+        held = sum(len(group.waiting) - group.admitted for group in self._held)
+        return State(len(self._running), self._pending - len(self._running), held)
+
+    async def aclose(self) -> None:
+        """End all look-ups. Groups that wait get CLOSED, as later ones do."""
+        self._closed = True
+        for group in {*self._ready, *self._held}:
+            self._conclude(group, CLOSED, CLOSED)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _admit(self, group: _Group, now: float) -> None:
+        """Let a group that begins be pending as far as the budget goes, and set its deadline."""
+        limits = self._limits
+        group.admitted = min(len(group.waiting), max(0, limits.pending - self._pending))
+        self._pending += group.admitted
+        whole = group.admitted == len(group.waiting)
+        if limits.hold is not None:
+            group.deadline = now + (limits.timeout if whole else limits.hold)
+        if group.admitted:
+            self._ready.append(group)
+        if not whole:
+            self._held.append(group)
+
+    def _release(self, number: int) -> None:
+        """Give back a part of the budget: to the groups over it, one domain each in turn."""
+        self._pending -= number
+        while self._held and self._pending < self._limits.pending:
+            group = self._held.popleft()
+            if not group.admitted:
+                self._ready.append(group)
+            group.admitted += 1
+            self._pending += 1
+            if group.admitted < len(group.waiting):
+                self._held.append(group)
+
+    def _go_on(self) -> None:
+        """Begin look-ups while workers are free."""
+        now = asyncio.get_running_loop().time()
+        while not self._closed and (group := self._next(now)) is not None:
+            domain = group.waiting.popleft()
+            group.admitted -= 1
+            if group.admitted:
+                self._ready.append(group)
+            known = self._known(domain)
+            if known is not None:
+                group.take(domain, known)
+            elif domain in self._running:
+                self._joined()
+                self._running[domain].append(group)
+            else:
+                self._begin(domain, group, now)
+                continue
+            self._release(1)
+
+    def _next(self, now: float) -> _Group | None:
+        """Return the group whose turn it is, or None if no worker is free for any."""
+        free = self._limits.workers - len(self._running)
+        for _ in range(len(self._ready) if free > 0 else 0):
+            group = self._ready.popleft()
+            if group.deadline is None or (group.running < _SHARE * free and now < group.deadline):
+                return group
+            self._ready.append(group)
+        return None
+
+    def _begin(self, domain: str, group: _Group, now: float) -> None:
+        deadline = None
+        if group.deadline is not None:
+            deadline = min(now + self._limits.timeout, group.deadline)
+        group.running += 1
+        self._running[domain] = [group]
+        task = asyncio.get_running_loop().create_task(self._look_up(domain, deadline))
+        self._tasks.add(task)
+        task.add_done_callback(lambda task: self._ended(domain, group, task))
+
+    def _ended(self, domain: str, group: _Group, task: asyncio.Task[MailRoute]) -> None:
+        """Hand the result of a look-up to the groups that wait for it."""
+        self._tasks.discard(task)
+        route = CLOSED if task.cancelled() else task.result()
+        for waiting in self._running.pop(domain):
+            waiting.take(domain, route)
+        group.running -= 1
+        self._release(1)
+        self._go_on()
+
+    def _expire(self, group: _Group) -> None:
+        """End the wait of a group whose time is over."""
+        late = Unknown(f"no answer within {self._limits.timeout:g} s")
+        self._conclude(group, late, Unknown("too many look-ups are pending"))
+
+    def _conclude(self, group: _Group, admitted: MailRoute, held: MailRoute) -> None:
+        """Give a group the results of what is not under way: admitted, or still over the budget."""
+        number = group.admitted
+        self._forget(group)
+        for place, domain in enumerate(group.waiting):
+            group.take(domain, admitted if place < number else held)
+
+    def _forget(self, group: _Group) -> None:
+        """Look up nothing more for a group."""
+        for queue in (self._ready, self._held):
+            if group in queue:
+                queue.remove(group)
+        number, group.admitted = group.admitted, 0
+        self._release(number)
