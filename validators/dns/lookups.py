@@ -94,6 +94,7 @@ class Lookups:
         """Groups with domains whose turn comes."""
         self._held: deque[_Group] = deque()
         """Groups with domains over the budget."""
+        self._expired: deque[_Group] = deque()
         self._closed = False
 
     async def routes(self, domains: Collection[str]) -> dict[str, MailRoute]:
@@ -206,9 +207,25 @@ class Lookups:
         self._go_on()
 
     def _expire(self, group: _Group) -> None:
-        """End the wait of a group whose time is over."""
+        """End the wait of a group whose time is over.
+
+        If many end at the same time, they do so one in each turn of the event loop. Their findings
+        and replies are then not all in memory at once, and other sessions have turns in between.
+        """
+        self._expired.append(group)
+        if len(self._expired) == 1:
+            self._expire_next()
+
+    def _expire_next(self) -> None:
+        group = self._expired[0]
         late = Unknown(f"no answer within {self._limits.timeout:g} s")
         self._conclude(group, late, Unknown("too many look-ups are pending"))
+        asyncio.get_running_loop().call_soon(self._expired_one)
+
+    def _expired_one(self) -> None:
+        self._expired.popleft()
+        if self._expired:
+            self._expire_next()
 
     def _conclude(self, group: _Group, admitted: MailRoute, held: MailRoute) -> None:
         """Give a group the results of what is not under way: admitted, or still over the budget."""
