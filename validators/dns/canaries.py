@@ -129,7 +129,7 @@ class Canaries:
 
     def _begin(self, fault: str) -> None:
         if not self.fault:
-            logger.warning("DNS is not believed: %s. Nobody is refused by its answers", fault)
+            logger.warning("DNS is not believed: %s. It refuses no recipient", fault)
             self._watch = asyncio.create_task(self._until_it_passes())
             self._on_failure()
         self.fault = self.failed = fault

@@ -13,8 +13,8 @@ from validators.dns.mail_route import MailRoute, Unknown
 
 CLOSED: Final = Unknown("the resolver is closed")
 _SHARE: Final = 4
-"""A group may have up to so many look-ups under way for each worker that is free. A group that is
-alone thus gets four of five workers, and there is one for a newcomer."""
+"""A group may have so many look-ups for each place that is free, of the workers and of the budget.
+A lone group thus gets four fifths of both, and something is left for a newcomer."""
 _MARGIN: Final = 0.1
 """Seconds after its deadline at which a group ends. Its look-ups under way end at the deadline."""
 
@@ -135,7 +135,10 @@ class Lookups:
     def _admit(self, group: _Group, now: float) -> None:
         """Let a group that begins be pending as far as the budget goes, and set its deadline."""
         limits = self._limits
-        group.admitted = min(len(group.waiting), max(0, limits.pending - self._pending))
+        share = max(0, limits.pending - self._pending)
+        if limits.hold is not None:
+            share = -(-share * _SHARE // (_SHARE + 1))
+        group.admitted = min(len(group.waiting), share)
         self._pending += group.admitted
         whole = group.admitted == len(group.waiting)
         if limits.hold is not None:
@@ -148,8 +151,10 @@ class Lookups:
     def _release(self, number: int) -> None:
         """Give back a part of the budget: to the groups over it, one domain each in turn."""
         self._pending -= number
-        while self._held and self._pending < self._limits.pending:
-            group = self._held.popleft()
+        now = asyncio.get_running_loop().time()
+        while (
+            group := self._next(self._held, self._limits.pending - self._pending, now)
+        ) is not None:
             if not group.admitted:
                 self._ready.append(group)
             group.admitted += 1
@@ -160,7 +165,10 @@ class Lookups:
     def _go_on(self) -> None:
         """Begin look-ups while workers are free."""
         now = asyncio.get_running_loop().time()
-        while not self._closed and (group := self._next(now)) is not None:
+        while not self._closed:
+            group = self._next(self._ready, self._limits.workers - len(self._running), now)
+            if group is None:
+                break
             domain = group.waiting.popleft()
             group.admitted -= 1
             if group.admitted:
@@ -176,14 +184,14 @@ class Lookups:
                 continue
             self._release(1)
 
-    def _next(self, now: float) -> _Group | None:
-        """Return the group whose turn it is, or None if no worker is free for any."""
-        free = self._limits.workers - len(self._running)
-        for _ in range(len(self._ready) if free > 0 else 0):
-            group = self._ready.popleft()
-            if group.deadline is None or (group.running < _SHARE * free and now < group.deadline):
+    def _next(self, queue: deque[_Group], free: int, now: float) -> _Group | None:
+        """Take the next group of `queue` that may have one of the `free` places, or None."""
+        for _ in range(len(queue) if free > 0 else 0):
+            group = queue.popleft()
+            own = group.running + (group.admitted if queue is self._held else 0)
+            if group.deadline is None or (own < _SHARE * free and now < group.deadline):
                 return group
-            self._ready.append(group)
+            queue.append(group)
         return None
 
     def _begin(self, domain: str, group: _Group, now: float) -> None:

@@ -237,9 +237,10 @@ class Resolver:
             answer = await self.ask(name, kind)
         else:
             answer = self._limited(await self._nameservers.ask(name, kind))
-        doubtful = isinstance(answer, Missing) and answer.doubtful and not answer.exists
-        if doubtful and await self._canaries.trust() is Trust.PROVEN:
-            return Missing(exists=False, ttl=self._min_ttl)
+        if isinstance(answer, Missing) and answer.doubtful:
+            trust = await self._canaries.trust()
+            if trust is Trust.PROVEN and not answer.exists:
+                return Missing(exists=False, ttl=answer.ttl)
         return answer
 
     async def _shared_look_up(self, question: _Question) -> Answer:
