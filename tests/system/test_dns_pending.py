@@ -56,7 +56,7 @@ def test_a_client_with_1000_silent_domains_does_not_delay_the_look_up_of_another
 ) -> None:
     async def scene(presend: Presend) -> tuple[bytes, bool]:
         flood = asyncio.ensure_future(_flood(presend.smtp_port, 0))
-        while not await asyncio.to_thread(presend.metric, "presend_dns_pending"):
+        while not await asyncio.to_thread(presend.metric, "presend_dns_pending"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         reader, writer = await asyncio.open_connection("127.0.0.1", presend.smtp_port)
         writer.write(b"HELO victim.example\r\nMAIL FROM:<news@app.example>\r\n")

@@ -221,6 +221,9 @@ class Resolver:
                 return (await find_route(domain, ask)).route
         except TimeoutError:
             return Unknown(self._too_late())
+        except Exception:
+            logger.exception("the look-up of a canary failed")
+            return Unknown("the look-up failed")
 
     def _distrust(self) -> None:
         """Forget the negative answers that were believed."""
