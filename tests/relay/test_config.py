@@ -85,7 +85,7 @@ def test_canaries(text: str, canaries: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("text", ["com", "ann@example.com", "exa mple.com", "none,a.example"])
 def test_a_canary_is_a_domain(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"PRESEND_DNS__CANARIES.*a domain such as example\.com"):
+    with pytest.raises(SettingsError, match=r"PRESEND_DNS__CANARIES.*a domain such as"):
         loaded(PRESEND_DNS__CANARIES=text)
 
 
