@@ -135,12 +135,13 @@ class Relay:
         self._upstream_metrics.watch_pools(pools, self.settings.pool.connections * len(pools))
         self._server_metrics.watch_sessions(lambda: self.server.connections)
         self._validation_metrics.watch_dns(self.resolver.stats)
+        self._validation_metrics.watch_resolver(self.resolver)
         process.ticks += [self.pools.tick, self.server.tick]
         process.sections += [
             self._recipients,
             self._messages,
             self._upstreams,
-            lambda: dns_section(self.resolver.stats),
+            lambda: dns_section(self.resolver.stats, self.resolver.canary_fault),
         ]
         # An upstream that is down is no reason against readiness: its mail is answered 451, and the
         # application keeps it. Taking the pod out of its Service would only hide the fault.

@@ -34,6 +34,7 @@ class Validation(NamedTuple):
 
     pipeline: Pipeline
     store: Store
+    resolver: Resolver
 
 
 @contextlib.asynccontextmanager
@@ -45,8 +46,8 @@ async def validation(settings: JudgingSettings, *, dns: bool = True) -> AsyncIte
     store = open_store(_list_of(settings), campaign=settings.campaign_id)
     routes = resolver(settings, {}, None, patient=True)
     try:
-        pipeline = recipient_pipeline(settings, store, routes if dns else None, limit=None)
-        yield Validation(pipeline, store)
+        pipeline = recipient_pipeline(settings, store, routes if dns else None, patient=True)
+        yield Validation(pipeline, store, routes)
     finally:
         await routes.aclose()
         store.close()
@@ -83,6 +84,9 @@ def resolver(
             timeout=settings.dns.timeout,
             max_queries=settings.dns.queries,
             cache_size=settings.dns.cache,
+            pending=settings.dns.pending,
+            hold=_checks_limit(settings) - 1,  # so that its findings come before the pipeline's
+            canaries=settings.dns.canaries,
             known=known,
             on_lookup=looked_up,
             patient=patient,
@@ -97,12 +101,13 @@ def recipient_pipeline(
     store: Store,
     resolver: Resolver | None,
     on_failure: Callable[[str, Exception], None] | None = None,
-    limit: float | None = _CHECKS_LIMIT,
+    *,
+    patient: bool = False,
 ) -> Pipeline:
     """Return the pipeline for recipients; without `resolver`, mail routes are not looked up.
 
-    `limit` is the time limit in seconds for the checks that wait, None for no limit: every
-    question to DNS has a limit of its own.
+    If it is `patient`, the checks that wait have no common time limit: every question to DNS has a
+    limit of its own.
     """
     actions = dict(settings.policy)
     if settings.on_store_failure == "accept":
@@ -115,7 +120,7 @@ def recipient_pipeline(
             allow_domain_literal=settings.syntax.allow_domain_literal,
         ),
         provider=resolver.provider if resolver is not None else None,
-        limit=limit and max(limit, settings.dns.timeout + 1),
+        limit=None if patient else _checks_limit(settings),
         on_failure=on_failure,
     )
 
@@ -133,8 +138,13 @@ def sender_pipeline(settings: JudgingSettings, store: Store, resolver: Resolver)
         Policy(policy),
         options=options,
         provider=resolver.provider,
-        limit=max(_CHECKS_LIMIT, settings.dns.timeout + 1),
+        limit=_checks_limit(settings),
     )
+
+
+def _checks_limit(settings: JudgingSettings) -> float:
+    """Return the seconds for all checks of a group that wait."""
+    return max(_CHECKS_LIMIT, settings.dns.timeout + 1)
 
 
 def _inputs(settings: JudgingSettings, store: Store, resolver: Resolver | None) -> Inputs:

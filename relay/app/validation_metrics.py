@@ -6,8 +6,9 @@ They stand here because `validators` is a library that knows no metrics.
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from relay.observe.metrics import OTHER, REMOTE_SECONDS, Registry, counter, histogram
-from relay.observe.section import Section, counts
+from relay.observe.metrics import OTHER, REMOTE_SECONDS, Registry, counter, gauge, histogram
+from relay.observe.section import Section, counts, note
+from validators.dns import DOUBTS, Resolver
 from validators.reasons import CHECKS
 
 DNS_CACHE: Final = counter(
@@ -19,6 +20,20 @@ DNS_LOOKUP_SECONDS: Final = histogram(
     "presend_dns_lookup_seconds",
     "Time of a mail route lookup that the cache could not answer",
     REMOTE_SECONDS,
+)
+DNS_DOUBTFUL: Final = counter(
+    "presend_dns_doubtful_total",
+    "DNS replies that were not believed, or not by themselves",
+    {"kind": DOUBTS},
+)
+DNS_CANARY_FAILING: Final = gauge(
+    "presend_dns_canary_failing",
+    "1 while DNS says that a canary does not exist: nobody is refused by its answers; otherwise 0",
+)
+DNS_PENDING: Final = gauge(
+    "presend_dns_pending",
+    "Mail routes that recipients wait for; held are those over the budget",
+    {"state": ("running", "queued", "held")},
 )
 CHECK_FAILURES: Final = counter(
     "presend_check_failures_total",
@@ -56,16 +71,24 @@ class ValidationMetrics:
             lambda: {"hit": stats.hits, "miss": stats.misses, "shared": stats.shared},
         )
 
+    def watch_resolver(self, resolver: Resolver) -> None:
+        """Expose what the resolver does not believe, and what is pending."""
+        self._registry.read(DNS_DOUBTFUL, lambda: resolver.doubtful)
+        self._registry.read(DNS_CANARY_FAILING, lambda: int(bool(resolver.canary_fault)))
+        self._registry.read(DNS_PENDING, lambda: {**resolver.pending._asdict()})
+
     def check_failed(self, check: str) -> None:
         """Count a check that crashed, by its name."""
         self._check_failures.add(check)
 
 
-def dns_section(stats: DnsStats) -> Section:
-    """Return the section of the status page on mail routes."""
+def dns_section(stats: DnsStats, fault: str = "") -> Section:
+    """Return the section of the status page on mail routes; `fault`: why DNS is not believed."""
     numbers = {
         "from the cache": stats.hits,
         "looked up": stats.misses,
         "joined a lookup under way": stats.shared,
     }
-    return Section(f"Mail routes asked for: {sum(numbers.values()):,}", rows=counts(numbers))
+    notes = (note(f"DNS is not believed: {fault}"),) if fault else ()
+    title = f"Mail routes asked for: {sum(numbers.values()):,}"
+    return Section(title, rows=counts(numbers), notes=notes)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidat
 
 from relay.settings.clients import Network, parse_network
 from relay.settings.endpoints import Endpoint, Upstream, parse_endpoint, parse_upstream
+from validators.address import parse_domain
 
 Path: TypeAlias = tuple[str, ...]
 """Names from the outermost table to the setting: `("limits", "idle")`."""
@@ -58,6 +59,17 @@ def _upstream(value: object) -> Upstream:
     return parse_upstream(_text(value, "a URL such as smtp+starttls://user@smtp.example.com:587"))
 
 
+def _domains(value: object) -> object:
+    return () if isinstance(value, str) and value.strip().lower() == "none" else _split(value)
+
+
+def _domain(value: object) -> str:
+    try:
+        return parse_domain(_text(value, "a domain").rstrip("."))
+    except ValueError:
+        raise ValueError("a domain such as example.com, or none") from None
+
+
 def _network(value: object) -> Network:
     return parse_network(str(value).strip())
 
@@ -75,6 +87,10 @@ Networks: TypeAlias = Annotated[
     tuple[Annotated[Network, PlainValidator(_network)], ...], BeforeValidator(_split)
 ]
 Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Domains: TypeAlias = Annotated[
+    tuple[Annotated[str, PlainValidator(_domain)], ...], BeforeValidator(_domains)
+]
+"""Domains in A-labels. The word `none` is an empty list: an empty variable means "not set"."""
 
 
 def setting(

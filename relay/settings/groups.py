@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import SecretStr, model_validator
 
-from relay.settings.fields import Conflict, Group, Names, count, seconds, setting
+from relay.settings.fields import Conflict, Domains, Group, Names, count, seconds, setting
 
 
 class Limits(Group):
@@ -169,6 +169,17 @@ class Dns(Group):
     )
     queries: int = count(64, "Most DNS queries in flight.", unit="queries", le=10_000)
     cache: int = count(50_000, "Most domains in the cache.", unit="domains", le=10_000_000)
+    pending: int = count(
+        5000,
+        "Most domains that are looked up or wait for their turn; beyond it, sessions wait.",
+        unit="domains",
+        le=1_000_000,
+    )
+    canaries: Domains = setting(
+        ("gmail.com", "outlook.com", "yahoo.com", "icloud.com"),
+        "Domains that exist. While DNS denies one, no domain is refused. `none`: no such test.",
+        unit="domain",
+    )
 
 
 class SyntaxRules(Group):

@@ -69,6 +69,31 @@ def test_the_defaults() -> None:
     assert settings == Settings(hostname=settings.hostname)
 
 
+@pytest.mark.parametrize(
+    ("text", "canaries"),
+    [
+        ("none", ()),
+        (" None ", ()),
+        ("Corp.Example.", ("corp.example",)),
+        ("a.example, b\u00fccher.example", ("a.example", "xn--bcher-kva.example")),
+        ("", ("gmail.com", "outlook.com", "yahoo.com", "icloud.com")),
+    ],
+)
+def test_canaries(text: str, canaries: tuple[str, ...]) -> None:
+    assert loaded(PRESEND_DNS__CANARIES=text).dns.canaries == canaries
+
+
+@pytest.mark.parametrize("text", ["com", "ann@example.com", "exa mple.com", "none,a.example"])
+def test_a_canary_is_a_domain(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"PRESEND_DNS__CANARIES.*a domain such as"):
+        loaded(PRESEND_DNS__CANARIES=text)
+
+
+def test_an_empty_list_of_canaries_in_the_file(written: Callable[[str], str]) -> None:
+    path = written("[dns]\ncanaries = []\n")
+    assert loaded(PRESEND_CONFIG=path).dns.canaries == ()
+
+
 def test_building_settings_reads_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRESEND_GRACE", "7")
     assert Settings().grace == 30.0

@@ -24,6 +24,7 @@ from relay.stores.metrics import StoreMetrics
 from tests.docs import pages
 from tests.support import need
 from tests.support.registered import declarations
+from validators.dns.lookups import State
 from validators.policy import Policy
 from validators.providers import PROVIDERS
 from validators.verdict import Action, Reason
@@ -97,6 +98,13 @@ def parts() -> Parts:
     pool = SimpleNamespace(idle=3, busy=2, connecting=0)
     made.upstream.watch_pools([pool], 20)  # type: ignore[list-item]
     made.validation.watch_dns(SimpleNamespace(hits=5, misses=6, shared=1))
+    made.validation.watch_resolver(
+        SimpleNamespace(  # type: ignore[arg-type]
+            doubtful={"nxdomain": 3, "nodata": 2, "implausible": 0},
+            canary_fault="gmail.com is said not to exist",
+            pending=State(running=64, queued=30, held=900),
+        )
+    )
     return made
 
 
@@ -301,6 +309,11 @@ def test_what_is_read_at_scrape(parts: Parts) -> None:
     assert found["presend_suppression_entries", "import"] == 0
     results = ("hit", "miss", "shared")
     assert [found["presend_dns_cache_total", result] for result in results] == [5, 6, 1]
+    kinds = ("nxdomain", "nodata", "implausible")
+    assert [found["presend_dns_doubtful_total", kind] for kind in kinds] == [3, 2, 0]
+    assert found["presend_dns_canary_failing",] == 1
+    states = ("running", "queued", "held")
+    assert [found["presend_dns_pending", state] for state in states] == [64, 30, 900]
 
 
 def test_dropped_log_lines_are_read_at_scrape() -> None:
@@ -465,6 +478,7 @@ LABELS_OF_THEIR_OWN = {  # labels whose values differ between metrics, as docs/m
     ("result", "presend_upstream_handshakes_total"): "result of handshakes",
     ("result", "presend_auth_total"): "result of AUTH",
     ("result", "presend_dns_cache_total"): "result of the DNS cache",
+    ("state", "presend_dns_pending"): "state of look-ups",
 }
 DESCRIBED = {"reason of recipients and facts", "code", "provider", "version", "python"}
 """Labels whose values the page describes, because they are many or differ from build to build."""

@@ -1,13 +1,16 @@
-"""Name servers on loopback: nsd with zones given as text, a silent one, and a scripted one."""
+"""Name servers on loopback: nsd with zones given as text, a silent one, and two scripted ones."""
 
 import asyncio
 import contextlib
+import selectors
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import dns.message
+import dns.rdatatype
 import dns.rrset
 
 from tests.support.need import program
@@ -100,7 +103,9 @@ class Held(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         """Store a query."""
         message = dns.message.from_wire(data)
-        self.asked.append(message.question[0].to_text())
+        # presend writes some letters in upper case, as the bits come
+        name, kind = message.question[0].name, message.question[0].rdtype
+        self.asked.append(f"{name.to_text().lower()} IN {dns.rdatatype.to_text(kind)}")
         self.questions.put_nowait((message, addr))
 
     async def answer(self, *records: str) -> None:
@@ -157,3 +162,62 @@ def _free_port() -> int:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram:
             datagram.bind(("127.0.0.1", port))
     return port
+
+
+Script = Callable[[dns.message.Message, bool], bytes | None]
+"""Returns the reply to a query, which came over TCP if the second argument is true, or None."""
+
+
+@contextlib.contextmanager
+def scripted(script: Script) -> Iterator[tuple[str, int]]:
+    """Run a name server in a thread, over UDP and TCP, that answers as `script` says."""
+    selector = selectors.DefaultSelector()
+    with contextlib.ExitStack() as stack:
+        stack.callback(selector.close)
+        stream = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        stream.bind(("127.0.0.1", 0))
+        stream.listen(100)
+        address: tuple[str, int] = stream.getsockname()
+        datagram = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        datagram.bind(address)
+        ended, end = socket.socketpair()
+        stack.enter_context(ended)
+        for each in (stream, datagram, ended):
+            selector.register(each, selectors.EVENT_READ)
+        thread = threading.Thread(target=_answer, args=(selector, stream, datagram, ended, script))
+        thread.start()
+        try:
+            yield address
+        finally:
+            end.close()
+            thread.join(10)
+
+
+def _answer(
+    selector: selectors.BaseSelector,
+    stream: socket.socket,
+    datagram: socket.socket,
+    ended: socket.socket,
+    script: Script,
+) -> None:
+    """Answer until `ended` can be read."""
+    while True:
+        ready = {key.fileobj for key, _ in selector.select()}
+        if ended in ready:
+            return
+        if datagram in ready:
+            octets, client = datagram.recvfrom(65_535)
+            reply = script(dns.message.from_wire(octets), False)  # noqa: FBT003
+            if reply is not None:
+                datagram.sendto(reply, client)
+        if stream in ready:
+            _answer_stream(stream.accept()[0], script)
+
+
+def _answer_stream(connection: socket.socket, script: Script) -> None:
+    with connection, contextlib.suppress(OSError):
+        connection.settimeout(5)
+        octets = connection.recv(65_535)
+        reply = script(dns.message.from_wire(octets[2:]), True)  # noqa: FBT003
+        if reply is not None:
+            connection.sendall(len(reply).to_bytes(2, "big") + reply)

@@ -87,11 +87,13 @@ def test_a_referral_is_no_absence() -> None:
     assert answer(reply(referral, authorities=1), ASKED) == Failed(
         "a referral in place of an answer"
     )
-    assert answer(reply(), ASKED) == Missing(exists=True, ttl=0)
+    assert answer(reply(), ASKED) == Missing(exists=True, ttl=0, doubtful=True)
 
 
 def test_case_makes_no_difference_in_the_question() -> None:
-    assert answer(reply().replace(b"test", b"TeSt"), ASKED) == Missing(exists=True, ttl=0)
+    assert answer(reply().replace(b"test", b"TeSt"), ASKED) == Missing(
+        exists=True, ttl=0, doubtful=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -105,4 +107,6 @@ def test_what_cannot_be_asked(name: str) -> None:
 def test_an_alias_without_its_target_is_no_absence() -> None:
     alias = record(b"\x01b\xc0\x0e", kind=5)
     assert answer(reply(alias), ASKED) == Alias("b.test")
-    assert answer(reply(alias, flags=b"\x81\x83"), ASKED) == Missing(exists=False, ttl=0)
+    assert answer(reply(alias, flags=b"\x81\x83"), ASKED) == Missing(
+        exists=False, ttl=0, doubtful=True
+    )

@@ -34,30 +34,32 @@ class MxCheck:
         cached = self._resolver.cached
         trusted = self._trusted
         known: dict[int, Finding | None] = {}
-        unknown: dict[int, str] = {}
+        unknown: set[str] = set()
         for place, address in enumerate(group):
             domain = address.domain
             if trusted and self._is_trusted(domain):
                 continue
             route = cached(domain)
             if route is None:
-                unknown[place] = domain
+                unknown.add(domain)
             elif route.__class__ is not Hosts:
                 known[place] = _finding(route)
         if unknown:
-            return self._look_up(len(group), known, unknown)
+            return self._look_up(group, known, list(unknown))
         return [known.get(place) for place in range(len(group))] if known else CLEAR
 
     async def _look_up(
-        self,
-        size: int,
-        known: dict[int, Finding | None],
-        unknown: dict[int, str],
+        self, group: Sequence[Address], known: dict[int, Finding | None], unknown: list[str]
     ) -> Findings:
-        """Look up the domains in `unknown`, by position in the group, and add them to `known`."""
-        routes = await self._resolver.mail_routes(frozenset(unknown.values()))
-        known |= {place: _finding(routes[domain]) for place, domain in unknown.items()}
-        return [known.get(place) for place in range(size)]
+        """Look up the domains that are not cached; `known` are findings by position in the group.
+
+        Thousands of recipients may wait here, so little is kept for each of them.
+        """
+        routes = await self._resolver.mail_routes(unknown)
+        return [
+            _finding(routes[address.domain]) if address.domain in routes else known.get(place)
+            for place, address in enumerate(group)
+        ]
 
     def _is_trusted(self, domain: str) -> bool:
         """Return whether a domain or one of its parent domains is trusted."""

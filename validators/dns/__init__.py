@@ -11,9 +11,11 @@ from validators.dns.mail_route import (
     Unroutable,
 )
 from validators.dns.resolver import Resolver
+from validators.dns.transport import DOUBTS
 from validators.dns.wire import Answer, Failed, Found, Missing, Mx, Type
 
 __all__ = [
+    "DOUBTS",
     "Answer",
     "Failed",
     "Found",

@@ -44,6 +44,11 @@ class TtlCache(Generic[K, V]):
         if len(self._entries) > self._size:
             self._entries.popitem(last=False)
 
+    def drop(self, unwanted: Callable[[V], bool]) -> None:
+        """Remove the values for which `unwanted` is true."""
+        for key in [key for key, entry in self._entries.items() if unwanted(entry[0])]:
+            del self._entries[key]
+
 
 @dataclass(slots=True)
 class Stats:
@@ -82,6 +87,10 @@ class RouteCache:
     def put(self, domain: str, route: MailRoute, ttl: float) -> None:
         """Store a route for `ttl` seconds."""
         self._found.put(domain, route, ttl)
+
+    def drop_refusals(self) -> None:
+        """Remove all routes but those of domains that take mail."""
+        self._found.drop(lambda route: not isinstance(route, Hosts))
 
     def provider(self, domain: str) -> str:
         """Return the mailbox provider by the mail route that is cached, even if it has expired."""

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 from validators.dns.special_use import special_use
 from validators.dns.wire import Answer, Failed, Found, Missing, Mx, Type
 
+_WITHOUT_SOA: Final = "without an SOA record"
 HOST_LIMIT: Final = 8
 """Most mail hosts looked at. If none of them is reachable, the others may still be: Unknown."""
 
@@ -90,10 +91,8 @@ async def find_route(domain: str, ask: Ask) -> Routed:
     match answer:
         case Failed(detail):
             return Routed(Unknown(detail), 0)
-        case Missing(exists=False, ttl=ttl):
-            return Routed(NoDomain(), ttl)
-        case Missing(ttl=ttl):
-            return await _by_hosts((domain,), ttl, ask, implicit=True)
+        case Missing():
+            return await _without_mx(domain, answer, ask)
         case Found(values, ttl):
             records = sorted(value for value in values if isinstance(value, Mx))
             # RFC 7505 3 forbids a null MX beside others; if there are others, they are used
@@ -101,6 +100,19 @@ async def find_route(domain: str, ask: Ask) -> Routed:
             if not hosts:
                 return Routed(NullMx(), ttl)
             return await _by_hosts(hosts, ttl, ask, implicit=False)
+
+
+async def _without_mx(domain: str, answer: Missing, ask: Ask) -> Routed:
+    """Return the route of a domain without MX records, as far as that answer can be believed."""
+    if not answer.exists:
+        if answer.doubtful:
+            return Routed(Unknown(f"NXDOMAIN {_WITHOUT_SOA} for MX of {domain}"), 0)
+        return Routed(NoDomain(), answer.ttl)
+    routed = await _by_hosts((domain,), answer.ttl, ask, implicit=True)
+    # a doubtful answer cannot refuse the domain, but an address can show that it takes mail
+    if answer.doubtful and not isinstance(routed.route, Hosts):
+        return Routed(Unknown(f"an empty reply {_WITHOUT_SOA} for MX of {domain}"), 0)
+    return routed
 
 
 async def _by_hosts(hosts: tuple[str, ...], ttl: float, ask: Ask, *, implicit: bool) -> Routed:
@@ -146,6 +158,8 @@ async def _find_host(name: str, ask: Ask) -> _Host:
             if None in special:
                 return _Host(_State.REACHABLE, ttl)
             found.setdefault(_State.UNROUTABLE, f"{name} is {special[0]}")
+        elif answer.doubtful:
+            found[_State.UNKNOWN] = f"an empty reply {_WITHOUT_SOA} for {kind.name} of {name}"
         elif not answer.exists:
             break
     for state in (_State.UNKNOWN, _State.UNROUTABLE):

@@ -1,7 +1,6 @@
 """The caching resolver: DNS answers by name and type, and on top of them mail routes by domain."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,7 +10,9 @@ from typing import Final, TypeAlias
 import dns.resolver
 
 from validators.dns.cache import RouteCache, TtlCache
-from validators.dns.mail_route import Hosts, MailRoute, NullMx, Unknown, find_route
+from validators.dns.canaries import RETRY, Canaries, Trust
+from validators.dns.lookups import Limits, Lookups, State
+from validators.dns.mail_route import Hosts, MailRoute, NullMx, Routed, Unknown, find_route
 from validators.dns.singleflight import ClosedError, SingleFlight
 from validators.dns.transport import Nameservers, Server
 from validators.dns.wire import Answer, Failed, Found, Missing, Type
@@ -53,14 +54,18 @@ class Resolver:
         clock: Callable[[], float] = time.monotonic,
         on_lookup: Callable[[float], None] | None = None,
         patient: bool = False,
+        pending: int = 5000,
+        hold: float | None = None,
+        canaries: Sequence[str] = (),
+        retry: float = RETRY,
     ) -> None:
         """Ask `servers`, each (address, port), or those of the system.
 
         Args:
             servers: name servers in order of preference.
             timeout: seconds for one question, and for one mail route with all its questions; the
-                wait for one of the `max_queries` is included.
-            max_queries: most queries on their way at once.
+                wait for its turn among the others is included.
+            max_queries: most queries on their way at once, and most mail routes looked up at once.
             cache_size: most answers, and most mail routes, that are cached.
             min_ttl: least seconds for which an answer is cached.
             max_ttl: most seconds for which a positive answer is cached.
@@ -72,6 +77,13 @@ class Resolver:
             patient: for lists of recipients instead of clients that wait. The `timeout` of a mail
                 route then begins when one of `max_queries` turns is free, and a question without
                 an answer is not repeated before `negative_ttl`.
+            pending: most mail routes that are looked up or whose turn comes. Others wait until
+                there are fewer.
+            hold: seconds for which they wait, and are looked up; `timeout` if it is None.
+            canaries: domains that are known to take mail. While one of them is refused, no domain
+                is: their routes are Unknown. None: all negative answers are believed that have an
+                SOA record.
+            retry: seconds between tests while a canary fails.
 
         Raises:
             ValueError: a server is not given by its address.
@@ -84,7 +96,6 @@ class Resolver:
         self._unknown_ttl = negative_ttl if patient else unknown_ttl
         self._clock = clock
         self._on_lookup = on_lookup
-        self._turns = asyncio.Semaphore(max_queries) if patient else contextlib.nullcontext()
         self._nameservers = Nameservers(
             _system_servers() if servers is None else servers,
             max_queries=max_queries,
@@ -94,8 +105,16 @@ class Resolver:
         self.cached = self._routes.get
         self.provider = self._routes.provider
         self._answers: TtlCache[_Question, Answer] = TtlCache(cache_size, clock)
-        self._route_flights = SingleFlight(self._look_up_route)
         self._answer_flights = SingleFlight(self._look_up)
+        self._lookups = Lookups(
+            self._look_up_route,
+            self.cached,
+            self._joined,
+            Limits(max_queries, pending, timeout, None if patient else hold or timeout),
+        )
+        self._canaries = Canaries(
+            canaries, self._find_canary, on_failure=self._distrust, clock=clock, retry=retry
+        )
 
     async def ask(self, name: str, kind: Type) -> Answer:
         """Return the answer for an absolute name, from the cache if it is there.
@@ -108,51 +127,63 @@ class Resolver:
 
     async def mail_route(self, domain: str) -> MailRoute:
         """Return the mail route of a domain, from the cache if it is there."""
-        return self.cached(domain) or await self._result(self._start(domain))
+        return (await self.mail_routes((domain,)))[domain]
 
     async def mail_routes(self, domains: Collection[str]) -> dict[str, MailRoute]:
         """Return the mail routes of several domains, looked up side by side."""
-        routes = {domain: self.cached(domain) for domain in domains}
-        tasks = {domain: self._start(domain) for domain, route in routes.items() if route is None}
-        return {
-            domain: await self._result(tasks[domain]) if route is None else route
-            for domain, route in routes.items()
-        }
+        routes: dict[str, MailRoute] = {}
+        unknown: list[str] = []
+        for domain in domains:
+            route = self.cached(domain)
+            if route is None:
+                unknown.append(domain)
+            else:
+                routes[domain] = route
+        return routes | await self._lookups.routes(unknown) if unknown else routes
+
+    @property
+    def pending(self) -> State:
+        """Return how many mail routes are pending."""
+        return self._lookups.state
+
+    @property
+    def doubtful(self) -> Mapping[str, int]:
+        """Return the numbers of replies that were not believed, by kind (transport.DOUBTS)."""
+        return self._nameservers.doubtful
+
+    @property
+    def canary_fault(self) -> str:
+        """Return what is wrong while a canary fails, and an empty text otherwise."""
+        return self._canaries.fault
+
+    @property
+    def last_canary_fault(self) -> str:
+        """Return the latest fault of a canary, also after it has ended."""
+        return self._canaries.failed
 
     async def aclose(self) -> None:
         """End all look-ups. Their callers, and later ones, get Unknown or Failed."""
-        await self._route_flights.aclose()
+        await self._lookups.aclose()
+        await self._canaries.aclose()
         await self._answer_flights.aclose()
 
-    def _start(self, domain: str) -> asyncio.Task[MailRoute] | None:
-        """Return the look-up of a mail route that is in flight, or a new one; None when closed."""
-        if domain in self._route_flights:
-            self.stats.shared += 1
-        else:
-            self.stats.misses += 1
-        try:
-            return self._route_flights.start(domain)
-        except ClosedError:
-            return None
+    def _joined(self) -> None:
+        self.stats.shared += 1
 
-    async def _result(self, task: asyncio.Task[MailRoute] | None) -> MailRoute:
+    async def _look_up_route(self, domain: str, deadline: float | None) -> MailRoute:
+        """Look up a mail route and cache it. `deadline` is by the clock of the event loop."""
+        self.stats.misses += 1
+        if deadline is None:
+            deadline = asyncio.get_running_loop().time() + self._timeout
+        started = self._clock()
         try:
-            return Unknown(_CLOSED) if task is None else await self._route_flights.result(task)
-        except ClosedError:
-            return Unknown(_CLOSED)
-
-    async def _look_up_route(self, domain: str) -> MailRoute:
-        """Look up a mail route and cache it."""
-        async with self._turns:
-            started = self._clock()
-            try:
-                async with asyncio.timeout(self._timeout):
-                    route, ttl = await find_route(domain, self._ask_for_route)
-            except TimeoutError:
-                route, ttl = Unknown(self._too_late()), 0.0
-            except Exception:
-                logger.exception("the look-up of a mail route failed")
-                route, ttl = Unknown("the look-up failed"), 0.0
+            async with asyncio.timeout_at(deadline):
+                route, ttl = await self._believed(domain, await find_route(domain, self._ask_route))
+        except TimeoutError:
+            route, ttl = Unknown(self._too_late()), 0.0
+        except Exception:
+            logger.exception("the look-up of a mail route failed")
+            route, ttl = Unknown("the look-up failed"), 0.0
         match route:
             case Unknown():
                 ttl = self._unknown_ttl
@@ -165,15 +196,55 @@ class Resolver:
             self._on_lookup(self._clock() - started)
         return route
 
-    async def _ask_for_route(self, name: str, kind: Type) -> Answer:
-        """Return an answer for a mail route.
+    async def _believed(self, domain: str, routed: Routed) -> Routed:
+        """Return a route as it is, or Unknown if it refuses a domain while the canaries fail."""
+        route = routed.route
+        if isinstance(route, Unknown) or domain.startswith("["):
+            return routed
+        # an implicit mail host has no MX record: a resolver that has an address for every name
+        refused = not isinstance(route, Hosts) or route.implicit
+        self._canaries.note(refused=refused)
+        if refused and await self._canaries.trust() is Trust.FAILING:
+            return Routed(Unknown(f"DNS is not believed: {self._canaries.fault}"), 0)
+        return routed
+
+    async def _find_canary(self, domain: str) -> MailRoute:
+        """Look up a canary, past the cache. A negative answer need not be sound to be wrong."""
+
+        async def ask(name: str, kind: Type) -> Answer:
+            answer = await self._nameservers.ask(name, kind)
+            return answer._replace(doubtful=False) if isinstance(answer, Missing) else answer
+
+        try:
+            # a domain that waits for this test has the rest of the time for it
+            async with asyncio.timeout(self._timeout / 2):
+                return (await find_route(domain, ask)).route
+        except TimeoutError:
+            return Unknown(self._too_late())
+        except Exception:
+            logger.exception("the look-up of a canary failed")
+            return Unknown("the look-up failed")
+
+    def _distrust(self) -> None:
+        """Forget the negative answers that were believed."""
+        self._routes.drop_refusals()
+        self._answers.drop(lambda answer: not isinstance(answer, Found))
+
+    async def _ask_route(self, name: str, kind: Type) -> Answer:
+        """Return an answer for a mail route. NXDOMAIN without an SOA record needs the canaries.
 
         MX records are cached as part of the route, and a route is looked up once for all callers
         and within a time limit: they need no cache, no shared look-up and no limit of their own.
         """
         if kind is not Type.MX:
-            return await self.ask(name, kind)
-        return self._limited(await self._nameservers.ask(name, kind))
+            answer = await self.ask(name, kind)
+        else:
+            answer = self._limited(await self._nameservers.ask(name, kind))
+        if isinstance(answer, Missing) and answer.doubtful:
+            trust = await self._canaries.trust()
+            if trust is Trust.PROVEN and not answer.exists:
+                return Missing(exists=False, ttl=answer.ttl)
+        return answer
 
     async def _shared_look_up(self, question: _Question) -> Answer:
         try:
@@ -192,8 +263,8 @@ class Resolver:
         match answer:
             case Found(values):
                 return Found(values, left)
-            case Missing(exists):
-                return Missing(exists, left)
+            case Missing():
+                return answer._replace(ttl=left)
             case Failed():
                 return answer
 
@@ -214,8 +285,8 @@ class Resolver:
         match answer:
             case Found(values, ttl):
                 return Found(values, max(self._min_ttl, min(ttl, self._max_ttl)))
-            case Missing(exists, ttl):
-                return Missing(exists, max(self._min_ttl, min(ttl, self._negative_ttl)))
+            case Missing(ttl=ttl):
+                return answer._replace(ttl=max(self._min_ttl, min(ttl, self._negative_ttl)))
             case Failed():
                 return answer
 

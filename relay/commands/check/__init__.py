@@ -25,7 +25,9 @@ from validators.pipeline import Judgement
 
 WAITING: Final = 16
 """Most groups that wait for DNS at once."""
+FAILED: Final = 1
 WRONG: Final = 2
+_REPEAT: Final = "The result is incomplete: check the list again where DNS works"
 
 Show: TypeAlias = Callable[[int, int], None]
 """Shows progress; called with the octets of the list that are done, and the addresses judged."""
@@ -58,14 +60,14 @@ def main(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace, settings: JudgingSettings) -> int:
-    """Judge the list; returns the exit code, 0 whatever the verdicts are."""
+    """Judge the list; returns the exit code, 0 whatever the verdicts are if DNS is believed."""
     try:
         with _opened(args.file) as descriptor, _progress(descriptor) as show:
             started = time.perf_counter()
             counts = VerdictCounts()
             source = Source(descriptor, args.column)
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(_check(source, settings, counts, show, dns=not args.no_dns))
+                fault = runner.run(_check(source, settings, counts, show, dns=not args.no_dns))
     except ListError as error:
         print(f"presend: {args.file}: {error}", file=sys.stderr)
         return WRONG
@@ -73,13 +75,19 @@ def run(args: argparse.Namespace, settings: JudgingSettings) -> int:
         print(f"presend: {error}", file=sys.stderr)
         return WRONG
     print(counts.summary(time.perf_counter() - started), file=sys.stderr)
+    if fault:
+        print(f"presend: DNS was not believed: {fault}. {_REPEAT}", file=sys.stderr)
+        return FAILED
     return 0
 
 
 async def _check(
     source: Source, settings: JudgingSettings, counts: VerdictCounts, show: Show, *, dns: bool
-) -> None:
-    """Read, judge and write. Raises ListError after writing all groups before the fault."""
+) -> str:
+    """Read, judge and write. Return why DNS was not believed at some time, or an empty text.
+
+    Raises ListError after writing all groups before the fault.
+    """
     fault: ListError | None = None
     groups: asyncio.Queue[_Group | None] = asyncio.Queue(WAITING)
     async with app.validation(settings, dns=dns) as validation:
@@ -96,8 +104,9 @@ async def _check(
                 except ListError as error:
                     fault = error
                 await groups.put(None)
-    if fault is not None:
-        raise fault
+        if fault is not None:
+            raise fault
+        return validation.resolver.last_canary_fault
 
 
 async def _answer(judged: Awaitable[list[Judgement]]) -> list[Judgement]:
