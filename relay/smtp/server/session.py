@@ -53,7 +53,7 @@ class Session:
     @property
     def in_transaction(self) -> bool:
         """Whether something would be cut short if the session ended now."""
-        return self._tx is not None or self.waiting
+        return self._tx is not None or (self.waiting and self._state is not State.AUTH_HELD)
 
     def close(self) -> None:
         """End everything: the client is gone, or about to be."""
