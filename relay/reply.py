@@ -6,6 +6,7 @@ of the enhanced status code is derived from the code, so the two cannot disagree
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from validators.verdict import Defer, Reason, Reject
@@ -53,7 +54,7 @@ class Reply:
 
 
 class UpstreamReply:
-    """A reply of the upstream, passed on octet for octet.
+    """A reply of the upstream, as it is passed on (`from_upstream`).
 
     `wire` holds every line with its CRLF; `code` and `enhanced` are read from the last line.
     """
@@ -61,7 +62,7 @@ class UpstreamReply:
     __slots__ = ("code", "wire")
 
     def __init__(self, code: int, wire: bytes) -> None:
-        """Keep `wire`, the complete reply as received."""
+        """Keep `wire`, the complete reply."""
         self.code = code
         self.wire = wire
 
@@ -88,6 +89,42 @@ class UpstreamReply:
 
 AnyReply: TypeAlias = Reply | UpstreamReply
 """What a command can be answered with."""
+
+_LINE_LIMIT: Final = 506  # octets: 512 less code, separator and CRLF (RFC 5321 4.5.3.1.5)
+_MOST_LINES: Final = 32  # lines of an upstream's reply that are passed on
+FIT: Final = re.compile(rb"\d{3}(?: [\t -~]{0,506})?\r\n")
+"""A reply of one line that may be passed on as it is (RFC 5321 4.2)."""
+_CODED: Final = re.compile(rb"[2-5]\d\d(?:[ \t\r-]|$)")
+
+
+def from_upstream(code: bytes, octets: bytes, *, utf8: bool) -> UpstreamReply:
+    """Return a reply of the upstream in the form in which the client may see it.
+
+    `code` is the code of its last line, `octets` all lines with their line ends. What breaks RFC
+    5321 4.2 is repaired: control octets become spaces, a line is cut at 512 octets, every line gets
+    the last line's code and CRLF, and only the first 31 lines and the last one are kept. Non-ASCII
+    octets become "?" unless `utf8`, which says that the client's MAIL had SMTPUTF8 (RFC 6531
+    3.7.4.2), and the text is UTF-8. A reply that needs no repair is kept octet for octet.
+    """
+    if FIT.fullmatch(octets) is not None:
+        return UpstreamReply(int(code), octets)
+    lines = octets[:-1].split(b"\n")
+    if len(lines) > _MOST_LINES:
+        lines = [*lines[: _MOST_LINES - 1], lines[-1]]
+    texts = [_fit(line[4:] if _CODED.match(line) else line, utf8=utf8) for line in lines]
+    first = b"".join(b"%b-%b\r\n" % (code, text) for text in texts[:-1])
+    return UpstreamReply(int(code), b"%b%b %b\r\n" % (first, code, texts[-1]))
+
+
+def _fit(line: bytes, *, utf8: bool) -> bytes:
+    """Return the text of one line without what a client must not get."""
+    line = line.removesuffix(b"\r")
+    try:
+        text = line.decode("utf-8" if utf8 else "ascii")
+    except UnicodeDecodeError:
+        text = line.decode("ascii", "replace").replace("\ufffd", "?")
+    plain = "".join(c if c.isprintable() or c == "\t" else " " for c in text)
+    return plain.encode()[:_LINE_LIMIT].decode("utf-8", "ignore").encode()
 
 
 def _printable(text: str) -> str:
@@ -122,6 +159,7 @@ TABLE: Final[Mapping[str, Reply]] = {
     "UPSTREAM_UNREACHABLE": Reply(451, "4.1", "Upstream not reachable"),
     "UPSTREAM_LOST": Reply(451, "4.2", "Upstream dropped us"),
     "POLICY_DEFER": Reply(451, "7.1", "Deferred by policy"),
+    "SMTPUTF8_LATER": Reply(451, "6.7", "Upstream in use does not offer SMTPUTF8, try again"),
     "LIMITED": Reply(451, "7.1", "Sending is limited at the moment, try again later"),
     "TOO_MANY_RECIPIENTS": Reply(452, "5.3", "Too many recipients"),
     "BAD_COMMAND": Reply(500, "5.2", "Command not recognised"),

@@ -221,6 +221,7 @@ class Transaction:
             self._finish(said.last, "final")
             return Answers([said.last])
         answers: list[AnyReply] = []
+        rcpts = self._delivery.complete(said.rcpts) if self._delivery.withheld else said.rcpts
         place = 0
         for judgement in self._judged:
             if not isinstance(judgement.verdict, Accept):
@@ -229,7 +230,7 @@ class Transaction:
                 limit = self._limits[judgement.provider]
                 answers.append(self._refuse_for_now(judgement, limit))
             else:
-                reply = said.rcpts[place]
+                reply = rcpts[place]
                 place += 1
                 self._report(judgement, reply)
                 answers.append(TABLE["RECIPIENT_OK"] if reply.code < REFUSED else reply)

@@ -486,6 +486,11 @@ class MailPath(RuleBasedStateMachine):
             self.rig.let_connect()
         self._hear()
 
+    @rule(most=st.sampled_from([0, 1, 1, 2, 2, 1000]))
+    def allow_connections(self, most: int) -> None:
+        """The upstream allows so many connections, and refuses more with 421."""
+        self.rig.connect_limit = most
+
     @rule()
     def answer_dns(self) -> None:
         """The checks that wait get their answers."""
@@ -529,6 +534,7 @@ class MailPath(RuleBasedStateMachine):
     def _finish_everything(self) -> None:
         rig = self.rig
         rig.connect_refused = False
+        rig.connect_limit = 1000
         rig.let_connect()
         for _ in range(60):
             if not any(driver.slots for driver in self.drivers):

@@ -28,8 +28,9 @@ ANY = Endpoint("127.0.0.1", 0)
 
 
 def upstream(name: str, *, not_before: float = 0, **connections: int) -> Any:  # noqa: ANN401
-    numbers = {"idle": 0, "busy": 0, "connecting": 0, **connections}
-    return SimpleNamespace(name=name, not_before=not_before, **numbers)
+    numbers = {"idle": 0, "busy": 0, "connecting": 0, "most": 20, **connections}
+    limited = numbers["most"] < 20
+    return SimpleNamespace(name=name, not_before=not_before, limited=limited, **numbers)
 
 
 def store(entries: dict[str, int], trouble: str | None = None) -> Any:  # noqa: ANN401

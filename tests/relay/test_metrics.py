@@ -95,7 +95,7 @@ def parts() -> Parts:
     """All parts, including the values that are read at each scrape."""
     made = Parts()
     made.server.watch_sessions(lambda: range(7))
-    pool = SimpleNamespace(idle=3, busy=2, connecting=0)
+    pool = SimpleNamespace(idle=3, busy=2, connecting=0, most=15)
     made.upstream.watch_pools([pool], 20)  # type: ignore[list-item]
     made.validation.watch_dns(SimpleNamespace(hits=5, misses=6, shared=1))
     made.validation.watch_resolver(

@@ -10,7 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -118,15 +118,18 @@ class Postfix:
 
 
 @contextlib.contextmanager
-def serve(certificates: Certificates) -> Iterator[Postfix]:
-    """Run Postfix and Dovecot; skip the test if they are not installed or the user is not root."""
+def serve(certificates: Certificates, **parameters: str) -> Iterator[Postfix]:
+    """Run Postfix and Dovecot; skip the test if they are not installed or the user is not root.
+
+    `parameters` are added to main.cf.
+    """
     if os.geteuid() != 0:
         pytest.skip("needs root: Postfix's master does")
     postfix, dovecot = program("postfix"), program("dovecot")
     folder = Path(tempfile.mkdtemp(prefix="presend-postfix-"))
     port = _free_port()
     try:
-        _configure(folder, port, certificates)
+        _configure(folder, port, certificates, parameters)
         with contextlib.ExitStack() as stack:
             log = stack.enter_context((folder / "postfix.log").open("wb"))
             stack.enter_context(_running(postfix, folder / "etc", log.fileno()))
@@ -168,7 +171,9 @@ def _child(words: list[str], output: int) -> Iterator[None]:
         process.wait(30)
 
 
-def _configure(folder: Path, port: int, certificates: Certificates) -> None:
+def _configure(
+    folder: Path, port: int, certificates: Certificates, parameters: Mapping[str, str]
+) -> None:
     folder.chmod(0o755)  # Postfix's unprivileged daemons must be able to read it
     values = {
         "folder": folder,
@@ -184,7 +189,8 @@ def _configure(folder: Path, port: int, certificates: Certificates) -> None:
     os.chown(folder / "mail", 65534, 65534)
     shutil.copy(certificates.cert_file, folder / "cert.pem")
     shutil.copy(certificates.key_file, folder / "key.pem")
-    (folder / "etc" / "main.cf").write_text(_MAIN.format(**values))
+    added = "".join(f"{name} = {value}\n" for name, value in parameters.items())
+    (folder / "etc" / "main.cf").write_text(_MAIN.format(**values) + added)
     (folder / "etc" / "master.cf").write_text(_MASTER.format(**values))
     (folder / "dovecot.conf").write_text(_DOVECOT.format(**values))
     (folder / "users").write_text(f"{CREDENTIALS[0]}:{{PLAIN}}{CREDENTIALS[1]}\n")

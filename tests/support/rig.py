@@ -68,7 +68,7 @@ class MemoryTransport(asyncio.Transport):
 
     _start_tls_compatible = True  # asyncio's mark of transports that STARTTLS may wrap
 
-    def __init__(self, loop: VirtualLoop, protocol: asyncio.Protocol, peer: str) -> None:
+    def __init__(self, loop: VirtualLoop, protocol: asyncio.BaseProtocol, peer: str) -> None:
         super().__init__({"peername": (peer, 1)})
         self.written = bytearray()
         """What the relay wrote and the peer has not read."""
@@ -257,7 +257,7 @@ class Acknowledged:
     claims: int = 0
     """How often a client was told of it."""
     due: bool = False
-    """The reply reached the relay whole, alone and in time, so that a client has to be told."""
+    """The reply reached the relay whole and in time, so that a client has to be told."""
 
 
 _PATH: Final = re.compile(rb"(?:MAIL FROM|RCPT TO):<([^>]*)>", re.IGNORECASE)
@@ -330,7 +330,7 @@ class UpstreamPeer:
         start = 0
         for place in places:
             last = place == len(wire)
-            if last and not (self.closed or behind):
+            if last and not self.closed:
                 for ack in acks:
                     ack.due = True
             piece = wire[start:place] + (behind if last else b"")
@@ -410,6 +410,8 @@ class _Opener:
             waiter: asyncio.Future[None] = rig.loop.create_future()
             rig.connect_waiters.append(waiter)
             await waiter
+        if sum(not peer.closed for peer in rig.peers) >= rig.connect_limit:
+            raise HandshakeError("banner", "too many connections", 421, refused=True)
         if rig.connect_refused:
             raise HandshakeError("connect", "refused by the test", 0)
         transport = MemoryTransport(rig.loop, asyncio.Protocol(), "192.0.2.1")
@@ -501,6 +503,8 @@ class Rig:
         self.peers: list[UpstreamPeer] = []
         self.acknowledged: list[Acknowledged] = []
         self.connect_refused = self.connect_delayed = False
+        self.connect_limit = 1000
+        """Connections that the upstream allows."""
         self.connect_waiters: list[asyncio.Future[None]] = []
         self.dns_waiters: list[asyncio.Future[None]] = []
         self.tasks: set[asyncio.Task[None]] = set()

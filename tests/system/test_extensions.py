@@ -1,8 +1,16 @@
 """Extensions that a message needs of the upstream: 8BITMIME, SMTPUTF8, SIZE, DSN."""
 
+import smtplib
+
+import pytest
+
+from tests.support.presend import Presend, Start
 from tests.support.upstream import Upstream
 from tests.support.upstream_session import EXTENSIONS
 from tests.support.wire import Client
+
+ANN = "ann@example.com"
+USER = "\u7528\u6237@example.com"
 
 
 def without(*names: str) -> tuple[str, ...]:
@@ -65,6 +73,145 @@ def test_smtputf8_that_the_upstream_lacks(client: Client, upstream: Upstream) ->
     assert not any(line.startswith("MAIL") for line in upstream.commands)
     client.cmd("RSET")
     assert client.transact().code == 250
+
+
+def test_an_ascii_envelope_needs_no_smtputf8(presend: Presend, upstream: Upstream) -> None:
+    """Go's net/smtp adds the parameters to every MAIL, because the server offers them."""
+    upstream.settings.extensions = without("SMTPUTF8", "8BITMIME")
+    body = "Subject: Gr\u00fc\u00dfe\r\n\r\nGr\u00fc\u00dfe\r\n".encode()
+    with smtplib.SMTP("127.0.0.1", presend.smtp_port, timeout=20) as client:
+        client.sendmail(
+            "news@app.example", [ANN, "bob@example.com"], body, ["BODY=8BITMIME", "SMTPUTF8"]
+        )
+    (message,) = upstream.accepted
+    assert all(it.startswith("SIZE=") for it in message.parameters)
+    assert message.addresses == [ANN, "bob@example.com"]
+    assert message.body.endswith(body)
+    header = message.body.removesuffix(body)
+    assert b"with UTF8SMTP id" in b" ".join(header.split())  # how the client sent it
+    assert header.isascii()
+
+
+@pytest.mark.parametrize("pipelined", [False, True], ids=["one by one", "pipelined"])
+def test_only_the_address_that_needs_smtputf8_is_refused(
+    client: Client, upstream: Upstream, *, pipelined: bool
+) -> None:
+    upstream.settings.extensions = without("SMTPUTF8")
+    commands = [
+        "MAIL FROM:<news@app.example> SMTPUTF8",
+        *(f"RCPT TO:<{it}>" for it in (USER, ANN, USER, USER, "bob@example.com", USER)),
+        "DATA",
+    ]
+    replies = client.pipeline(*commands) if pipelined else [client.cmd(it) for it in commands]
+    codes = [it.code for it in replies]
+    assert codes == [250, 553, 250, 553, 553, 250, 553, 354]
+    assert {it.enhanced for it in replies if it.code == 553} == {"5.6.7"}
+    assert client.body(b"x\r\n").code == 250
+    assert upstream.accepted[0].addresses == [ANN, "bob@example.com"]
+    assert mail_line(upstream) == "MAIL FROM:<news@app.example>"
+
+
+def test_no_recipient_is_left_without_smtputf8(client: Client, upstream: Upstream) -> None:
+    upstream.settings.extensions = without("SMTPUTF8", "PIPELINING")
+    codes = [
+        it.code
+        for it in client.pipeline(
+            "MAIL FROM:<news@app.example> SMTPUTF8",
+            f"RCPT TO:<{USER}>",
+            f"RCPT TO:<{USER}>",
+            "DATA",
+        )
+    ]
+    assert codes == [250, 553, 553, 554]
+    assert not any(line.startswith(("MAIL", "DATA")) for line in upstream.commands)
+    assert client.cmd(f"RCPT TO:<{ANN}>").code == 250
+    assert client.cmd("DATA").code == 354
+    assert client.body(b"x\r\n").code == 250
+    assert upstream.accepted[0].addresses == [ANN]
+
+
+@pytest.mark.parametrize(
+    ("sender", "recipients"),
+    [("n\u00e9ws@app.example", (ANN,)), ("news@app.example", (ANN, USER))],
+    ids=["sender", "recipient"],
+)
+def test_an_upstream_of_the_list_that_offers_smtputf8_takes_the_message(
+    start: Start, upstream: Upstream, sender: str, recipients: tuple[str, ...]
+) -> None:
+    upstream.settings.extensions = without("SMTPUTF8")
+    mail = [f"MAIL FROM:<{sender}> SMTPUTF8", *(f"RCPT TO:<{it}>" for it in recipients)]
+    with Upstream() as second:
+        presend = start(upstream, second, POOL__BACKOFF="0.01")
+        with Client.greeted(presend.smtp_port) as client:
+            for _ in range(2):
+                assert client.transact().code == 250  # the first upstream takes what it can
+                assert [it.code for it in client.pipeline(*mail, "DATA")][-1] == 354
+                assert client.body(b"x\r\n").code == 250
+            assert [it.addresses for it in second.accepted] == [list(recipients)] * 2
+            assert len(upstream.accepted) == 2
+            assert "SMTPUTF8" in second.accepted[0].parameters
+
+            second.refuse()
+            replies = client.pipeline(*mail)
+            assert (replies[-1].code, replies[-1].enhanced) == (451, "4.6.7")
+            assert replies[1].code == (250 if sender.isascii() else 451)
+            client.cmd("RSET")
+
+            second.settings.extensions = without("SMTPUTF8")
+            second.listen()
+            client.pipeline(*mail)
+            client.cmd("RSET")
+            replies = client.pipeline(*mail)  # now both are known not to offer it
+            assert (replies[-1].code, replies[-1].enhanced) == (553, "5.6.7")
+            client.cmd("RSET")
+            assert client.transact().code == 250
+
+
+def test_a_later_recipient_that_needs_smtputf8_is_put_off(start: Start, upstream: Upstream) -> None:
+    """MAIL has gone to an upstream that does not offer it; another one can take it next time."""
+    upstream.settings.extensions = without("SMTPUTF8")
+    with Upstream() as second:
+        presend = start(upstream, second)
+        with Client.greeted(presend.smtp_port) as client:
+            client.run(f"""
+                C: MAIL FROM:<news@app.example> SMTPUTF8
+                S: 250 2.1.0 ...
+                C: RCPT TO:<{ANN}>
+                S: 250 2.1.5 ...
+                C: RCPT TO:<{USER}>
+                S: 451 4.6.7 ...
+                C: DATA
+                S: 354 ...
+                X: .\\r\\n
+                S: 250 ...
+                C: MAIL FROM:<news@app.example> SMTPUTF8
+                S: 250 2.1.0 ...
+                C: RCPT TO:<{USER}>
+                S: 250 2.1.5 ...
+                C: DATA
+                S: 354 ...
+                X: .\\r\\n
+                S: 250 ...
+            """)
+        assert [it.addresses for it in upstream.accepted] == [[ANN]]
+        assert [it.addresses for it in second.accepted] == [[USER]]
+
+
+def test_a_connection_with_smtputf8_that_is_lost_is_replaced_by_one_with_it(
+    start: Start, upstream: Upstream
+) -> None:
+    upstream.settings.extensions = without("SMTPUTF8")
+    with Upstream() as second:
+        presend = start(upstream, second)
+        with Client.greeted(presend.smtp_port) as client:
+            for loses in (False, True):
+                client.cmd("MAIL FROM:<news@app.example> SMTPUTF8")
+                assert client.cmd(f"RCPT TO:<{USER}>").code == 250
+                second.refuse() if loses else second.drop()
+                reply = client.cmd(f"RCPT TO:<{ANN}>")
+                assert reply.code == (451 if loses else 250)
+                client.cmd("RSET")
+        assert not upstream.received
 
 
 def test_a_utf8_address_without_smtputf8_is_bad_syntax(client: Client) -> None:

@@ -14,7 +14,7 @@ def test_the_upstreams_refusal_reaches_that_recipient_alone(
         b"550 5.1.1 <gone@example.com>: who? (x\xc3\xa9)\r\n"
     )
     client.run("""
-        C: MAIL FROM:<news@app.example>
+        C: MAIL FROM:<news@app.example> SMTPUTF8
         S: 250 2.1.0 ...
         C: RCPT TO:<ann@example.com>
         S: 250 2.1.5 ...

@@ -170,9 +170,7 @@ def parse_rcpt(rest: bytes, *, utf8: bool) -> Rcpt:
     return Rcpt(path, dsn)
 
 
-def parse_group(
-    rest: bytes, behind: Input, *, utf8: bool, most: int
-) -> tuple[list[Rcpt], bool]:
+def parse_group(rest: bytes, behind: Input, *, utf8: bool, most: int) -> tuple[list[Rcpt], bool]:
     """Parse what follows "RCPT ", and the good RCPTs that arrived right behind it, `most` in all.
 
     Returns them, and whether DATA stands behind them; what was parsed is then read from `behind`.

@@ -22,10 +22,12 @@ _SMALL_GROUP: Final = 10  # while other sessions wait for their turns
 class Turns:
     """The connections with commands left to read, in the order in which they have their turns."""
 
-    __slots__ = ("_at_turn_end", "_queue")
+    __slots__ = ("_at_turn_end", "_queue", "largest_group")
 
     def __init__(self, at_turn_end: Callable[[Callable[[], None]], object]) -> None:
         """`at_turn_end` runs a callback in the next iteration: `loop.call_soon`."""
+        self.largest_group = _LARGE_GROUP
+        """Most RCPTs to be judged and sent on together; the next ones form a group of their own."""
         self._at_turn_end = at_turn_end
         self._queue: dict[Connection, None] = {}
 
@@ -34,11 +36,7 @@ class Turns:
         if not self._queue:
             self._at_turn_end(self._give)
         self._queue[connection] = None
-
-    @property
-    def largest_group(self) -> int:
-        """Most RCPTs to be judged and sent on together; the next ones form a group of their own."""
-        return _SMALL_GROUP if self._queue else _LARGE_GROUP
+        self.largest_group = _SMALL_GROUP
 
     def _give(self) -> None:
         """Give the first connection its turn, in which it may join the end of the queue again."""
@@ -46,4 +44,6 @@ class Turns:
         del self._queue[first]
         if self._queue:
             self._at_turn_end(self._give)
+        else:
+            self.largest_group = _LARGE_GROUP
         first.take_turn()

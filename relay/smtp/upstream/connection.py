@@ -13,13 +13,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
-from relay.reply import UpstreamReply
+from relay.reply import FIT, UpstreamReply, from_upstream
 from relay.settings.groups import UpstreamTimeouts
 from relay.smtp.write_buffer import WriteBuffer
 
 _logger = logging.getLogger(__name__)
 
-_SEPARATORS: Final = (b" ", b"-", b"\r", b"\n")  # after the code (RFC 5321 4.2.1)
+_SEPARATORS: Final = (b" ", b"-", b"\r", b"\n", b"\t")  # after the code (RFC 5321 4.2.1)
 _LARGE: Final = 16384  # octets that are not worth holding back
 _HIGH_WATER: Final = 16_384  # octets unsent from which the client is held back
 _LONGEST_REPLY: Final = 65536  # octets, all lines of one exchange's unread replies
@@ -81,7 +81,9 @@ class Connection(asyncio.Protocol):
         "reused",
         "since",
         "took",
+        "turned_away",
         "user",
+        "utf8",
     )
 
     def __init__(
@@ -107,6 +109,10 @@ class Connection(asyncio.Protocol):
         self.opened = self.since = self._sent = clock()
         self.took = 0.0
         """Seconds between the last exchange's commands and its last reply."""
+        self.turned_away = False
+        """The upstream said 421 in place of its first replies: it may have too many connections."""
+        self.utf8 = False
+        """The client of the present transaction understands UTF-8 in replies."""
         self.user: User | None = None
         self._transport = transport
         transport.set_write_buffer_limits(_HIGH_WATER)
@@ -194,22 +200,29 @@ class Connection(asyncio.Protocol):
             return
         if self._buffer:
             data = self._buffer + data
+        due = self._expected - len(self._unsent) - len(self._replies)
         start = line = 0
         end = data.find(b"\n")
-        while end >= 0:
+        while end >= 0 and due > 0:
             code = data[line : line + _CODE]
             after = data[line + _CODE : line + _CODE + 1] if end - line >= _CODE else b""
-            if not (code.isdigit() and b"2" <= code < b"6" and after in _SEPARATORS):
+            coded = code.isdigit() and b"2" <= code < b"6" and after in _SEPARATORS
+            if (coded or line == start) and not (coded and code[:1] == data[start : start + 1]):
                 self._fail("garbage instead of a reply")
                 return
             line = end + 1
-            if after != b"-":
-                reply = UpstreamReply(int(code), data[start:line])
+            if coded and after != b"-":
+                octets = data[start:line]
+                if FIT.fullmatch(octets) is not None:
+                    reply = self._last_reply = UpstreamReply(int(code), octets)
+                else:
+                    reply = from_upstream(code, octets, utf8=self.utf8)
                 if code == _CLOSING:
+                    self.turned_away = self.awaiting and not self.reused
                     self._fail(f"upstream said {str(reply)[:200]}")
                     return
                 self._replies.append(reply)
-                self._last_reply = reply
+                due -= 1
                 start = line
             end = data.find(b"\n", line)
         self._buffer = data[start:]
@@ -218,15 +231,19 @@ class Connection(asyncio.Protocol):
     def _received(self, number: int) -> None:
         """Hand over a complete exchange; close a connection that sent more than was asked for.
 
-        A surplus reply would be taken for the reply to the next command, and so on for every
-        command after it.
+        The replies that were asked for count: an upstream that says 421 behind its 250 to the final
+        dot has the message. What follows them would be taken for the reply to the next command, and
+        so on for every command after it: the connection is closed before its user goes on.
         """
         sent = self._expected - len(self._unsent)
-        if not self.awaiting or number > sent or (number == self._expected and self._buffer):
+        surplus = number == sent and self._buffer != b""
+        if not self.awaiting or (surplus and number < self._expected):
             self._fail("unasked reply")
         elif number == self._expected:
             self._timeout = self._deadline = None
             self.took = self._clock() - self._sent
+            if surplus:
+                self._end()
             self._hand_over(None)
         elif len(self._buffer) > _LONGEST_REPLY:
             self._fail("reply too long")
@@ -255,16 +272,21 @@ class Connection(asyncio.Protocol):
             self.user.upstream_resumed()
 
     def _fail(self, fault: str) -> None:
+        """Close the connection, and tell the user if it waits for a reply."""
         if not self.alive:
             return
+        self._end()
+        if self.awaiting:
+            self._hand_over(fault)
+
+    def _end(self) -> None:
+        """Close the connection: nothing more is read from it or written to it."""
         self.alive = False
         self._deadline = None
         self._write_buffer.discard(self._transport)
         self._transport.abort()
         if self._closed is not None:
             self._closed(self)
-        if self.awaiting:
-            self._hand_over(fault)
 
     def _hand_over(self, fault: str | None) -> None:
         """Give the user the replies; without a user they are the reply to QUIT."""

@@ -6,16 +6,20 @@ that a message costs the upstream one round trip less than the client. A pooled 
 turns out to be closed before content began is replaced without the client noticing: MAIL and the
 RCPTs accepted so far are sent again. After content began nothing is repeated, because nobody can
 know what the upstream did with it (RFC 1047).
+
+A message that needs SMTPUTF8 goes to the first upstream that offers it. Where none does, it is
+relayed without the flag, and only the addresses that need it are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from relay.observe.events import ReplyReceived, Stage, UpstreamFault
 from relay.reply import REFUSED, TABLE, AnyReply, Reply, UpstreamReply
 from relay.smtp.envelope import Mail, Rcpt
+from relay.smtp.upstream.cleaning import end_empty_message, reset
 from relay.smtp.upstream.connect import HandshakeError
 from relay.smtp.upstream.connection import Connection, User
 from relay.smtp.upstream.phases import (
@@ -31,10 +35,12 @@ from relay.smtp.upstream.phases import (
     enhanced,
     fits,
     lines,
+    needs_smtputf8,
 )
 from relay.smtp.upstream.pool import Failover
 
 _DOT: Final = b".\r\n"
+_MOST_CONNECTS: Final = 4  # for one group; each had a connection that ended before its reply
 
 
 Step: TypeAlias = Answered | Coroutine[Any, Any, Answered | None] | None
@@ -49,6 +55,7 @@ class Delivery:
         "_asked",
         "_before",
         "_connection",
+        "_connects",
         "_data",
         "_ending",
         "_mail",
@@ -58,9 +65,11 @@ class Delivery:
         "_rcpts",
         "_reply",
         "_user",
+        "_utf8",
         "accepted",
         "broken",
         "upstream",
+        "withheld",
     )
 
     def __init__(self, mail: Mail, pools: Failover, user: User) -> None:
@@ -71,11 +80,15 @@ class Delivery:
         """Why this delivery can go no further."""
         self.upstream = ""
         """`host:port` of the upstream in use."""
+        self.withheld: Mapping[int, Reply] = {}
+        """Recipients of the group that were not sent to the upstream: place in the group, reply."""
         self._mail = mail
         self._pools = pools
         self._user = user
         self._phase = Phase.NO_CONNECTION
         self._connection: Connection | None = None
+        self._connects = 0
+        self._utf8 = False
         self._rcpts: Sequence[Rcpt] = ()
         self._before: Sequence[AnyReply] = ()
         self._data = False
@@ -93,6 +106,10 @@ class Delivery:
         self._before = ()
         self._data = data
         self._provider = provider
+        self._connects = 0
+        if self._mail.smtputf8:
+            self.withheld = {}
+            self._utf8 = self._needs_smtputf8 or any(map(needs_smtputf8, rcpts))
         if self.broken is not None:
             return self._refuse_group(self.broken)
         if self._connection is None:
@@ -101,15 +118,18 @@ class Delivery:
 
     def _on_another(self) -> Step:
         """Send the group on an idle connection, or wait for one."""
-        connection = self._pools.take()
+        connection = None if self._utf8 else self._pools.take()
         if connection is None:
             return self._connect()
         self._use(connection)
         return self._send()
 
     async def _connect(self) -> Answered | None:
+        self._connects += 1
+        if self._connects > _MOST_CONNECTS:
+            return self._break(TABLE["UPSTREAM_LOST"].because("it ends every connection"))
         try:
-            connection = await self._pools.acquire()
+            connection = await self._pools.acquire(smtputf8=self._utf8)
         except HandshakeError as error:
             return self._break(TABLE["UPSTREAM_UNREACHABLE"].because(str(error)))
         if self._phase is Phase.ENDED:  # the client left in the meantime
@@ -133,9 +153,12 @@ class Delivery:
             return self._on_another()
         features = connection.features
         mail = self._phase is Phase.CONNECTED
-        if mail and self._mail.smtputf8 and not features.smtputf8:
-            self._pools.give_back(self._leave())
-            return self._break(TABLE["NO_SMTPUTF8"])
+        if self._utf8 and not features.smtputf8:
+            refused = self._withhold()
+            if refused is not None:
+                return refused
+        if mail:
+            connection.utf8 = self._mail.smtputf8
         again = self.accepted if mail else ()
         alone = not mail and not self._rcpts
         data = self._data and (features.pipelining or alone)
@@ -143,6 +166,34 @@ class Delivery:
         rcpts = [*again, *self._rcpts] if again else self._rcpts
         connection.exchange(lines(asked, self._mail, rcpts, features))
         return None
+
+    @property
+    def _needs_smtputf8(self) -> bool:
+        """Whether MAIL has to have SMTPUTF8: for its own path or an accepted recipient."""
+        return not self._mail.path.isascii() or any(map(needs_smtputf8, self.accepted))
+
+    def _withhold(self) -> Answered | None:
+        """Refuse what needs SMTPUTF8; return the answer if nothing is left for this connection."""
+        reply = TABLE["SMTPUTF8_LATER" if self._pools.may_offer_smtputf8 else "NO_SMTPUTF8"]
+        if self._needs_smtputf8:
+            self._pools.give_back(self._leave())
+            return self._break(TABLE["SMTPUTF8_LATER"] if self.accepted else reply)
+        group, self._utf8 = self._rcpts, False
+        self.withheld = {place: reply for place, rcpt in enumerate(group) if needs_smtputf8(rcpt)}
+        self._rcpts = [rcpt for rcpt in group if not needs_smtputf8(rcpt)]
+        if self._rcpts or (self.accepted and self._data):
+            return None
+        if self._phase is Phase.CONNECTED:
+            self._pools.give_back(self._leave())
+        return Answered((), TABLE["NO_VALID_RECIPIENTS"] if self._data else None)
+
+    def complete(self, rcpts: Sequence[AnyReply]) -> Sequence[AnyReply]:
+        """Put the replies to the withheld recipients between those to the others of the group."""
+        found = list(rcpts)
+        for place, reply in self.withheld.items():
+            found.insert(place, reply)
+        self.withheld = {}
+        return found
 
     def replied(self, replies: list[UpstreamReply], fault: str | None) -> Step:
         """Take the replies to the exchange, or those that came before a fault."""
@@ -178,13 +229,17 @@ class Delivery:
             self._report("data", data)
         if not self.accepted:
             if data is not None and data.code == START_MAIL:
-                self._pools.end_empty_message(self._leave())
+                end_empty_message(self._pools, self._leave())
             return Answered(rcpts, TABLE["NO_VALID_RECIPIENTS"])
         if data is None:  # without PIPELINING, DATA is sent once a recipient is accepted
             self._before, self._rcpts = rcpts, ()
             return self._send()
         if data.code != START_MAIL:
             return Answered(rcpts, data)
+        if not self._held().alive:  # it ended right behind its 354: no content was sent
+            self._before, self._rcpts = rcpts, ()
+            self._leave()
+            return self._on_another()
         self._move(Event.CONTENT_BEGUN)
         self._held().begin_content()
         return Answered(rcpts, TABLE["START_MAIL"], content_may_follow=True)
@@ -192,7 +247,7 @@ class Delivery:
     def _mail_refused(self, outcome: MailRefused) -> Answered:
         """Answer every RCPT with the reply to MAIL: the client's own MAIL was answered before."""
         if outcome.data is not None and outcome.data.code == START_MAIL:
-            self._pools.end_empty_message(self._leave())
+            end_empty_message(self._pools, self._leave())
         data = TABLE["NO_VALID_RECIPIENTS"] if self._data else None
         return Answered([outcome.reply] * len(self._rcpts), data)
 
@@ -244,7 +299,7 @@ class Delivery:
         if phase is Phase.CONTENT or connection.awaiting:
             connection.abort()
         elif phase is Phase.MAIL:
-            self._pools.reset(connection)
+            reset(self._pools, connection)
         else:
             self._pools.give_back(connection)
 

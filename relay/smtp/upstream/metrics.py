@@ -40,6 +40,10 @@ CONNECTIONS: Final = gauge(
     {"state": ("idle", "busy", "connecting")},
 )
 POOL_LIMIT: Final = gauge("presend_pool_limit", "Most upstream connections there may be")
+POOL_LEARNED_LIMIT: Final = gauge(
+    "presend_pool_learned_limit",
+    "Upstream connections that the upstreams allow: pool limit, or fewer where one refused more",
+)
 POOL_WAIT: Final = histogram(
     "presend_pool_wait_seconds",
     "Time a transaction waited for an upstream connection",
@@ -73,6 +77,7 @@ class UpstreamMetrics:
             },
         )
         self._registry.read(POOL_LIMIT, lambda: limit)
+        self._registry.read(POOL_LEARNED_LIMIT, lambda: sum(pool.most for pool in pools))
 
     def handshake(self, *, ok: bool) -> None:
         """Count a handshake, from connect to AUTH."""
@@ -87,6 +92,8 @@ def section(pools: Sequence[tuple[Pool, str]], now: float) -> Section:
         state = Text("ready", "good")
         if backoff > 0:
             state = Text(f"backing off, {backoff:.0f} s left", "bad")
+        elif pool.limited:
+            state = Text(f"allows {pool.most:,} connections", "wait")
         connections = f"{pool.busy:,} busy, {pool.idle:,} idle, {pool.connecting:,} connecting"
         rows.append(Row(Text(pool.name, below=scheme), (state._replace(below=connections),)))
     return Section("Upstreams, in order of failover", rows=tuple(rows), wide=True)

@@ -149,11 +149,16 @@ def _mail_line(mail: Mail, features: Features) -> bytes:
         line += b" SIZE=%d" % mail.size
     if mail.eight_bit and features.eight_bit:
         line += b" BODY=8BITMIME"
-    if mail.smtputf8:
+    if mail.smtputf8 and features.smtputf8:  # docs/decisions/eight-bit.md
         line += b" SMTPUTF8"
     if mail.dsn and features.dsn:
         line += mail.dsn
     return line + b"\r\n"
+
+
+def needs_smtputf8(rcpt: Rcpt) -> bool:
+    """Whether RCPT for this recipient can be sent only behind MAIL with SMTPUTF8 (RFC 6531 3.3)."""
+    return not (rcpt.path.isascii() and rcpt.dsn.isascii())
 
 
 def decide(asked: Asked, replies: list[UpstreamReply], fault: str | None) -> Outcome:

@@ -1,7 +1,8 @@
 """Pools of upstream connections: one bounded pool for each upstream, with ordered failover.
 
 A transaction takes an idle connection without waiting, or opens one, or waits until one is given
-back. A connection that has carried enough messages, or is too old, is closed with QUIT.
+back. A connection that has carried enough messages, or is too old, is closed with QUIT. An upstream
+that refuses a connection while others of the pool work has a limit, which the pool then keeps.
 """
 
 from __future__ import annotations
@@ -10,19 +11,18 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Protocol, TypeAlias
 
 from relay.observe.events import Events, ReplyReceived, UpstreamFault
 from relay.observe.metrics import OTHER
-from relay.reply import INTERMEDIATE, UpstreamReply
 from relay.settings import groups
 from relay.smtp.upstream.connect import HandshakeError
 from relay.smtp.upstream.connection import Connection
+from relay.smtp.upstream.limit import ConnectionLimit
 from relay.smtp.upstream.metrics import UpstreamMetrics
 
-_RSET: Final = b"RSET\r\n"
-_LONE_DOT: Final = b".\r\n"
-_ANY: Final = 1000  # above every reply code
+_Turn: TypeAlias = "asyncio.Future[Connection | None]"
+"""A waiter's place in the queue: it is given a connection, or None to open one."""
 
 
 class Opener(Protocol):
@@ -46,6 +46,7 @@ class Pool:
         "_emptied",
         "_events",
         "_idle",
+        "_limit",
         "_limits",
         "_live",
         "_metrics",
@@ -54,6 +55,7 @@ class Pool:
         "connecting",
         "name",
         "not_before",
+        "smtputf8",
     )
 
     def __init__(
@@ -69,8 +71,11 @@ class Pool:
         self.name = opener.name
         self.not_before = 0.0
         self.connecting = 0
+        self.smtputf8: bool | None = None
+        """Whether the upstream offers SMTPUTF8, as its last EHLO said; None before the first."""
         self._opener = opener
         self._limits = limits
+        self._limit = ConnectionLimit(limits.connections, limits.backoff)
         self._metrics = metrics
         self._events = events
         self._clock = clock
@@ -79,7 +84,7 @@ class Pool:
         self._emptied = asyncio.Event()
         self._idle: list[Connection] = []
         self._live: set[Connection] = set()
-        self._waiting: deque[asyncio.Future[Connection | None]] = deque()
+        self._waiting: deque[_Turn] = deque()
 
     @property
     def idle(self) -> int:
@@ -90,6 +95,16 @@ class Pool:
     def busy(self) -> int:
         """Connections that carry a transaction, or wait for the reply to RSET or QUIT."""
         return len(self._live) - len(self._idle)
+
+    @property
+    def most(self) -> int:
+        """Connections there may be: as configured, or fewer where the upstream refused more."""
+        return self._limit.most
+
+    @property
+    def limited(self) -> bool:
+        """Whether the upstream allows fewer connections than are configured."""
+        return self._limit.most < self._limit.configured
 
     def take(self) -> Connection | None:
         """Return the connection used last, or None."""
@@ -108,28 +123,49 @@ class Pool:
         ready = self.take()
         if ready is not None:
             return ready
-        if self._room > 0:
+        deadline = asyncio.get_running_loop().time() + self._limits.wait
+        room = self._room > 0
+        if room:
             self.connecting += 1
-            return await self._open()
-        turn: asyncio.Future[Connection | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
+            opened = await self._open() or self.take()
+            if opened is not None:
+                return opened
+        return await self._wait(deadline, refused=room)
+
+    async def _wait(self, deadline: float, *, refused: bool) -> Connection:
+        """Wait for a connection that comes back, or for room to open one.
+
+        Who was `refused` came before those that wait already, and tries again before them.
+        """
         began = self._clock()
         try:
-            async with asyncio.timeout(self._limits.wait):
-                given = await turn
+            while True:
+                turn: _Turn = asyncio.get_running_loop().create_future()
+                (self._waiting.appendleft if refused else self._waiting.append)(turn)
+                given = await self._turn(turn, deadline)
+                if given is not None:
+                    given.reused = True
+                    self._metrics.reused()
+                    return given
+                opened = await self._open() or self.take()
+                if opened is not None:
+                    return opened
+                refused = True
+        finally:
+            self._metrics.pool_waited(self._clock() - began)
+
+    async def _turn(self, turn: _Turn, deadline: float) -> Connection | None:
+        """Return a connection that came back, or None if one is to be opened."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await turn
         except BaseException as error:
             self._pass_on(turn)
             if isinstance(error, TimeoutError):
-                text = f"all {self._limits.connections} connections are busy"
+                allowed = " that the upstream allows" if self.limited else ""
+                text = f"all {self.most} connections{allowed} are busy"
                 raise HandshakeError("connect", text) from None
             raise
-        finally:
-            self._metrics.pool_waited(self._clock() - began)
-        if given is None:
-            return await self._open()
-        given.reused = True
-        self._metrics.reused()
-        return given
 
     def owns(self, connection: Connection) -> bool:
         """Whether `connection` was opened by this pool."""
@@ -142,6 +178,8 @@ class Pool:
             return
         connection.messages += 1
         now = connection.since = self._clock()
+        if connection.messages == 1 and self._limit.most < self._limit.configured:
+            self._limit.proved(now)
         most = connection.features.messages or self._limits.messages
         if (
             self._closing
@@ -163,6 +201,7 @@ class Pool:
             connection.tick(now)
         while self._idle and now - self._idle[0].since >= self._limits.idle:
             self._idle.pop(0).quit()
+        self._wake()
 
     async def close(self) -> None:
         """Send QUIT on every idle connection, and wait until all connections are closed."""
@@ -180,32 +219,59 @@ class Pool:
             connection.abort()
 
     @property
-    def _room(self) -> int:
-        return self._limits.connections - len(self._live) - self.connecting
+    def _used(self) -> int:
+        return len(self._live) + self.connecting
 
-    async def _open(self) -> Connection:
-        """Open a connection that `connecting` counts already."""
+    @property
+    def _room(self) -> int:
+        return self._limit.room(self._used, self._clock())
+
+    async def _open(self) -> Connection | None:
+        """Open a connection that `connecting` counts already; None if the upstream has a limit.
+
+        Raises HandshakeError.
+        """
         try:
             connection = await self._opener.open()
         except BaseException as error:
             self.connecting -= 1
+            limited = isinstance(error, HandshakeError) and self._refused(error)
             self._wake()
-            if isinstance(error, HandshakeError):
-                self._backoff = min(max(1.0, self._backoff * 2), self._limits.backoff)
-                self.not_before = self._clock() + self._backoff
-                self._report(error)
+            if limited:
+                return None
             raise
         self.connecting -= 1
         self._live.add(connection)
+        self._limit.opened(self._used, self._clock())
         connection.on_close(self._closed)
+        self.smtputf8 = connection.features.smtputf8
         self._backoff = self.not_before = 0.0
         self._metrics.handshake(ok=True)
         return connection
 
-    def _report(self, error: HandshakeError) -> None:
+    def _refused(self, error: HandshakeError) -> bool:
+        """Report a failed handshake; return whether the upstream has a limit, and is not failing.
+
+        If it is failing and nothing of ours works there, whoever waits gets the same error.
+        """
+        now, used = self._clock(), self._used
+        if error.refused and self._limit.refused(used, now, replied=error.code > 0):
+            self._report(error, f"{error.text} (limit of {self.most} connections learned)")
+            return True
+        self._backoff = min(max(1.0, self._backoff * 2), self._limits.backoff)
+        self.not_before = now + self._backoff
+        self._report(error, error.text)
+        if used == 0:
+            waiting, self._waiting = self._waiting, deque()
+            for turn in waiting:
+                if not turn.done():
+                    turn.set_exception(error)
+        return False
+
+    def _report(self, error: HandshakeError, text: str) -> None:
         self._metrics.handshake(ok=False)
         self._events.emit(
-            UpstreamFault(error.stage, self.name, error.text, certificate=error.certificate)
+            UpstreamFault(error.stage, self.name, text, certificate=error.certificate)
         )
         if error.code:
             self._events.emit(ReplyReceived(stage=error.stage, code=error.code, provider=OTHER))
@@ -216,6 +282,13 @@ class Pool:
             self._emptied.set()
         if connection in self._idle:
             self._idle.remove(connection)
+        now = self._clock()
+        self._limit.ended(now)
+        if connection.turned_away and self._used > 0:
+            self._limit.refused(self._used, now, replied=True)
+            connection.reused = True  # worth another connection
+            text = f"upstream said 421 (limit of {self.most} connections learned)"
+            self._events.emit(UpstreamFault("mail", self.name, text))
         self._wake()
 
     def _wake(self) -> None:
@@ -226,11 +299,11 @@ class Pool:
                 self.connecting += 1
                 turn.set_result(None)
 
-    def _pass_on(self, turn: asyncio.Future[Connection | None]) -> None:
+    def _pass_on(self, turn: _Turn) -> None:
         """Hand on what a waiter was given in the moment in which it was cancelled."""
         if turn in self._waiting:
             self._waiting.remove(turn)
-        elif turn.done() and not turn.cancelled():
+        elif turn.done() and not turn.cancelled() and turn.exception() is None:
             given = turn.result()
             if given is None:
                 self.connecting -= 1
@@ -238,34 +311,6 @@ class Pool:
             else:
                 given.messages -= 1
                 self.give_back(given)
-
-
-class _Cleaning:
-    """The user of a connection while a last command makes it fit for another transaction."""
-
-    __slots__ = ("_below", "_connection", "_pools")
-
-    def __init__(self, pools: Failover, connection: Connection, below: int) -> None:
-        """A reply code under `below` means that the connection is clean."""
-        self._pools = pools
-        self._connection = connection
-        self._below = below
-
-    def replied(self, replies: list[UpstreamReply], fault: str | None) -> None:
-        """Give the connection back, or close it."""
-        if fault is None and replies[0].code < self._below:
-            self._pools.give_back(self._connection)
-        else:
-            self._connection.abort()
-
-    def upstream_paused(self, unsent: int) -> None:
-        """Do nothing: no content is sent."""
-
-    def upstream_resumed(self) -> None:
-        """Do nothing."""
-
-    def upstream_crashed(self) -> None:
-        """Do nothing: the connection is closed."""
 
 
 class Failover:
@@ -295,15 +340,27 @@ class Failover:
                 return pool.take()
         return None
 
-    async def acquire(self) -> Connection:
+    async def acquire(self, *, smtputf8: bool = False) -> Connection:
         """Return a connection to the first upstream that gives one.
 
         An upstream in back-off is asked last rather than never: with all of them down the newest
-        failure is the one reported. Raises the last HandshakeError.
+        failure is the one reported. With `smtputf8`, the first upstream that offers it is preferred
+        to all that do not. Raises the last HandshakeError.
         """
-        now = self._clock()
         last: HandshakeError | None = None
-        for pool in sorted(self.pools, key=lambda pool: pool.not_before > now):
+        order = self._in_order()
+        if smtputf8:
+            for pool in [pool for pool in order if pool.smtputf8 is not False]:
+                try:
+                    connection = await pool.acquire()
+                except HandshakeError as error:
+                    last = error
+                    order.remove(pool)
+                    continue
+                if connection.features.smtputf8:
+                    return connection
+                pool.give_back(connection)
+        for pool in order:
             try:
                 return await pool.acquire()
             except HandshakeError as error:
@@ -311,22 +368,20 @@ class Failover:
         assert last is not None  # noqa: S101 - settings refuse an empty list of upstreams
         raise last
 
+    def _in_order(self) -> list[Pool]:
+        now = self._clock()
+        return sorted(self.pools, key=lambda pool: pool.not_before > now)
+
+    @property
+    def may_offer_smtputf8(self) -> bool:
+        """Whether an upstream offers SMTPUTF8, or could not be asked yet."""
+        return any(pool.smtputf8 is not False for pool in self.pools)
+
     def give_back(self, connection: Connection) -> None:
         """Take back a connection on which no transaction is open."""
         for pool in self.pools:
             if pool.owns(connection):
                 pool.give_back(connection)
-
-    def reset(self, connection: Connection) -> None:
-        """End an open transaction with RSET, then take the connection back."""
-        if connection.alive:
-            connection.user = _Cleaning(self, connection, INTERMEDIATE)
-            connection.exchange([_RSET])
-
-    def end_empty_message(self, connection: Connection) -> None:
-        """Send the final dot after a 354 without recipients (RFC 2920 3.1), then take it back."""
-        connection.user = _Cleaning(self, connection, _ANY)
-        connection.exchange([_LONE_DOT])
 
     def tick(self, now: float) -> None:
         """Tell every pool the time."""
