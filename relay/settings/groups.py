@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import SecretStr, model_validator
 
+from relay.settings.clients import Credentials
 from relay.settings.fields import Conflict, Group, Names, count, seconds, setting
 
 
@@ -122,18 +123,18 @@ class Auth(Group):
     password_file: Path | None = setting(None, "File that holds the password.", unit="path")
 
     @property
-    def required(self) -> bool:
-        """Whether clients must authenticate."""
-        return self.username is not None
+    def credentials(self) -> Credentials | None:
+        """The account; None if clients need not authenticate."""
+        if self.username is None or self.password is None:
+            return None
+        return Credentials(self.username, self.password.get_secret_value())
 
     @model_validator(mode="after")
     def _complete(self) -> "Auth":
-        if self.username and self.password is None:
+        if self.username is not None and self.password is None:
             raise Conflict({("password",): "needed together with username (or password_file)"})
-        if self.password is not None and not self.username:
+        if self.password is not None and self.username is None:
             raise Conflict({("username",): "needed together with password"})
-        if self.password is not None and not self.password.get_secret_value():
-            raise Conflict({("password",): "not empty"})
         return self
 
 

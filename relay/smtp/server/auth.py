@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
 from relay.reply import TABLE, Reply, challenge
+from relay.settings.clients import Credentials
 from relay.smtp.server.commands import BadCommand
 
 if TYPE_CHECKING:
@@ -23,24 +23,8 @@ MECHANISMS: Final = ("PLAIN", "LOGIN")
 _USERNAME: Final = base64.b64encode(b"Username:")
 _PASSWORD: Final = base64.b64encode(b"Password:")
 _CANCEL: Final = b"*"
+_NEEDED: Final = {"tls": "TLS_NEEDED", "auth": "AUTH_NEEDED"}
 _EMPTY: Final = b"="  # an initial response of no octets (RFC 4954 4)
-
-
-class Credentials:
-    """The one account that clients may use."""
-
-    __slots__ = ("_password", "_username")
-
-    def __init__(self, username: str, password: str) -> None:
-        """Keep both as octets."""
-        self._username = username.encode()
-        self._password = password.encode()
-
-    def match(self, username: bytes, password: bytes) -> bool:
-        """Compare in a time that does not depend on how much of them is right."""
-        same_name = hmac.compare_digest(username, self._username)
-        same_password = hmac.compare_digest(password, self._password)
-        return same_name and same_password
 
 
 def exchange(credentials: Credentials, argument: bytes) -> Generator[bytes, bytes | None, Reply]:
@@ -108,10 +92,9 @@ class Client:
 
     def check_mail(self) -> None:
         """Raise BadCommand if MAIL needs TLS or AUTH first (RFC 3207 4, RFC 4954 6)."""
-        if self._server.tls_required and not self._connection.tls:
-            raise BadCommand(TABLE["TLS_NEEDED"])
-        if self._server.credentials is not None and not self.authenticated:
-            raise BadCommand(TABLE["AUTH_NEEDED"])
+        need = self._server.access.needs(tls=self._connection.tls, authenticated=self.authenticated)
+        if need is not None:
+            raise BadCommand(TABLE[_NEEDED[need]])
 
     def check_starttls(self, argument: bytes) -> None:
         """Raise BadCommand if TLS cannot begin now (RFC 3207 4)."""
@@ -127,7 +110,7 @@ class Client:
 
         Raises BadCommand if AUTH cannot begin now (RFC 4954 4).
         """
-        credentials = self._server.credentials
+        credentials = self._server.access.credentials
         if credentials is None:
             raise BadCommand(TABLE["NOT_IMPLEMENTED"])
         if self.authenticated or not self.esmtp:

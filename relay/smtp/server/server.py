@@ -13,8 +13,9 @@ from typing import TypeAlias
 
 from relay import reply as replies
 from relay.reply import TABLE, Reply
+from relay.settings.clients import Access
 from relay.settings.groups import Limits
-from relay.smtp.server.auth import MECHANISMS, Credentials
+from relay.smtp.server.auth import MECHANISMS
 from relay.smtp.server.connection import Connection
 from relay.smtp.server.content import Received
 from relay.smtp.server.metrics import ServerMetrics
@@ -34,20 +35,18 @@ class Server:
         "_emptied",
         "_ids",
         "_metrics",
-        "_permits",
         "_prefix",
+        "access",
         "backend",
         "banner",
         "clock",
         "connections",
-        "credentials",
         "hostname",
         "limits",
         "received",
         "sender_pipeline",
         "spawn",
         "tls",
-        "tls_required",
         "write_buffer",
     )
 
@@ -58,15 +57,13 @@ class Server:
         limits: Limits,
         backend: Backend,
         sender_pipeline: Pipeline,
-        permits: Callable[[str], bool],
+        access: Access,
         metrics: ServerMetrics,
         write_buffer: WriteBuffer,
         spawn: Spawn,
         tls: ssl.SSLContext | None = None,
-        tls_required: bool = False,
-        credentials: Credentials | None = None,
     ) -> None:
-        """`permits` tells whether a client at an IP address may connect."""
+        """`access` decides which clients may relay."""
         self.hostname = hostname
         self.limits = limits
         self.backend = backend
@@ -75,12 +72,10 @@ class Server:
         self.spawn = spawn
         self.clock = backend.clock
         self.tls = tls
-        self.tls_required = tls_required
-        self.credentials = credentials
         self.received = Received(hostname, time.time)
         self.banner = replies.banner(hostname)
         self.connections: set[Connection] = set()
-        self._permits = permits
+        self.access = access
         self._metrics = metrics
         self._draining = False
         self._emptied = asyncio.Event()
@@ -93,7 +88,7 @@ class Server:
 
     def admit(self, connection: Connection) -> Reply | None:
         """Count a connection in, or return what to say instead of the banner."""
-        if not self._permits(connection.peer):
+        if not self.access.permits(connection.peer):
             self._metrics.session_refused("client")
             return TABLE["CLIENT_REFUSED"]
         if self._draining:
@@ -117,7 +112,7 @@ class Server:
 
     def offers_auth(self, connection: Connection) -> bool:
         """Whether AUTH may be used: never where a password would cross a network in clear."""
-        return self.credentials is not None and (connection.tls or connection.loopback)
+        return self.access.credentials is not None and (connection.tls or connection.loopback)
 
     def ehlo(self, connection: Connection) -> bytes:
         """Return the reply to EHLO."""
