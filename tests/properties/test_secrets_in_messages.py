@@ -39,7 +39,8 @@ URLS = (
 )  # fmt: skip
 SHAPES = (
     json.dumps(MARK), f'["{MARK}"]', f'[["{MARK}"]]', f'{{password = "{MARK}"}}',
-    f'{{a = {{b = ["{MARK}"]}}}}', f'[{{password = "{MARK}"}}]', f'["x", "{MARK}"]', f'"""\n{MARK}"""',
+    f'{{a = {{b = ["{MARK}"]}}}}', f'[{{password = "{MARK}"}}]', f'["x", "{MARK}"]',
+    f'"""\n{MARK}"""',
 )  # fmt: skip
 BROKEN = ('"{}', "{}", "['{}'", '"\\{}"', '"x" {}', "{{a = '{}'", "1979-99-{}")
 

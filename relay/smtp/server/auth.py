@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ _USERNAME: Final = base64.b64encode(b"Username:")
 _PASSWORD: Final = base64.b64encode(b"Password:")
 _CANCEL: Final = b"*"
 _NEEDED: Final = {"tls": "TLS_NEEDED", "auth": "AUTH_NEEDED"}
+_no_name_octet = re.compile(rb"[^A-Za-z0-9._:\[\]-]").sub
 _EMPTY: Final = b"="  # an initial response of no octets (RFC 4954 4)
 
 
@@ -150,6 +152,9 @@ class Client:
 
 
 def _header_name(argument: bytes) -> str:
-    """Return the name a client gave in EHLO, fit for a header: RFC 5321 4.1.3 octets, bounded."""
-    text = argument.decode("ascii", "replace")[:255]
-    return "".join(c if c.isalnum() or c in "-._:[]" else "?" for c in text if c.isprintable())
+    """Return the name a client gave in EHLO, fit for a header: bounded, and in ASCII.
+
+    An octet that neither a domain nor an address literal has (RFC 5321 4.1.2, 4.1.3) is shown as a
+    question mark.
+    """
+    return _no_name_octet(b"?", argument[:255]).decode("ascii")
