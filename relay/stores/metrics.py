@@ -5,7 +5,7 @@ from typing import Final
 from relay.observe.metrics import Registry, counter, gauge
 from relay.observe.section import Section, Text, counts, note
 from relay.stores.protocol import Store
-from validators.suppression import SuppressionReason
+from validators.suppression import StoreUnavailable, SuppressionReason
 
 SUPPRESSION_ENTRIES: Final = gauge(
     "presend_suppression_entries",
@@ -31,7 +31,11 @@ class StoreMetrics:
 
 def section(store: Store, url: str) -> Section:
     """Return the section of the status page; `url` is the setting, without a password."""
-    entries, trouble = _entries(store), store.healthy()
+    trouble = store.healthy()
+    try:
+        entries = _entries(store)
+    except StoreUnavailable as error:
+        return Section("Suppressions", notes=((Text(url, "soft"), Text(str(error), "bad")),))
     health = Text("working", "good") if trouble is None else Text(trouble, "bad")
     about = (Text(url, "soft"), health)
     return Section(

@@ -4,12 +4,12 @@ Opening takes the same time for ten million entries as for none, because the che
 part of the file.
 """
 
-import os
 import sqlite3
 from pathlib import Path
 from typing import Final
 
 from relay.stores.protocol import StoreError
+from relay.stores.sqlite.place import check_place, make_file, restrict
 
 VERSION: Final = 1
 _APPLICATION: Final = 0x70726573
@@ -62,16 +62,20 @@ _WAL_LIMIT: Final = 64 * 2**20
 """Octets of the write-ahead log that stay on disk once its content is in the database file."""
 
 
-def open_writer(path: Path, *, patience: float) -> sqlite3.Connection:
-    """Open the file for reading and writing, make it if there is none, and check it.
+def open_writer(path: Path, *, patience: float, create: bool = True) -> sqlite3.Connection:
+    """Open the file for reading and writing, and check it. Raises StoreError.
 
-    `patience` is how long to wait for another process's write, in seconds. Raises StoreError.
+    `patience` is how long to wait for another process's write, in seconds. With `create`, a file
+    is made if there is none, and the tables in it if it is empty; else both are errors.
     """
-    _check_place(path)
+    check_place(path)
+    if create:
+        make_file(path)
     connection = None
     try:
-        connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
-        _check_owner(connection, path)
+        address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        connection = sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None)
+        _check_owner(connection, path, empty=create)
         connection.execute("PRAGMA journal_mode = WAL")
         # Writes are few, and an unsubscribe that was confirmed must outlive a power cut.
         connection.execute("PRAGMA synchronous = FULL")
@@ -82,6 +86,7 @@ def open_writer(path: Path, *, patience: float) -> sqlite3.Connection:
         if not _is_ours(connection):
             _create(connection)
         probe(connection)
+        restrict(path)
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
@@ -135,25 +140,8 @@ def explain(path: Path, error: sqlite3.Error) -> str:
     return f"{fault} does not answer ({name}: {error})."
 
 
-def _check_place(path: Path) -> None:
-    """Refuse a path where no file can be, with a plainer message than SQLite's."""
-    directory = path.parent
-    fault = f"The suppression store {path} cannot be opened: "
-    if path.is_dir():
-        raise StoreError(f"{fault}it is a directory. Name a file in it.")
-    if not directory.exists():
-        raise StoreError(f"{fault}there is no directory {directory}. Make it, or use another path.")
-    if not directory.is_dir():
-        raise StoreError(f"{fault}{directory} is no directory. Use another path.")
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise StoreError(
-            f"{fault}{directory} is not writable for user {os.geteuid()}. "
-            "Change its owner, or use another path."
-        )
-
-
-def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse another program's database, and one of a later presend."""
+def _check_owner(connection: sqlite3.Connection, path: Path, *, empty: bool) -> None:
+    """Refuse another program's database, a later presend's, and an empty one unless `empty`."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -161,6 +149,10 @@ def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
         raise StoreError(
             f"The file {path} is a database of another program. Use another path for the "
             "suppression store."
+        )
+    if application != _APPLICATION and not empty:
+        raise StoreError(
+            f"The file {path} is empty. Put a suppression store in its place, or start again."
         )
     if version > VERSION:
         raise StoreError(
