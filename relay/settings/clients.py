@@ -6,7 +6,7 @@ server asks the same object about each client.
 
 import hmac
 import ipaddress
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal, TypeAlias
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -158,12 +158,15 @@ def too_many(networks: Iterable[Network]) -> str | None:
     no stranger sends (RFC 1918, RFC 6598, RFC 4193, loopback) do not count. An IPv6 network that
     embeds IPv4 addresses (NAT64, 6to4) counts as those.
     """
-    for family, widest in zip(_collapsed(networks), (WIDEST_IPV4, WIDEST_IPV6), strict=True):
-        public = sum(map(_public_addresses, family))
-        if public > 1 << (family[0].max_prefixlen - widest if family else 0):
-            first = ", ".join(map(str, family[:2]))
-            return f"{first}{', ...' if len(family) > 2 else ''} together"  # noqa: PLR2004
-    return None
+    four, six = _collapsed(networks)
+    return _too_many(four, 32 - WIDEST_IPV4) or _too_many(six, 128 - WIDEST_IPV6)
+
+
+def _too_many(networks: Sequence[Network], bits: int) -> str | None:
+    if sum(map(_public_addresses, networks)) <= 1 << bits:
+        return None
+    first = ", ".join(map(str, networks[:2]))
+    return f"{first}{', ...' if networks[2:] else ''} together"
 
 
 def _collapsed(

@@ -28,7 +28,7 @@ _LIKE_HOST: Final = re.compile(
     r"|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+(?::\d+)?|\[[0-9A-Fa-f:.]*\](?::\d+)?|"
 )
 _UP_TO_QUERY: Final = re.compile(r"[?#=]")
-_NAME: Final = re.compile(r"[^/?#=@]*")
+_NO_NAME: Final = re.compile(r"[/?#=@]")
 
 
 class EndpointError(ValueError):
@@ -175,7 +175,7 @@ def _mask_url(text: str, *, port_shown: bool) -> str:
     name, colon, _ = (user if at else rest).partition(":")
     if at and not _UP_TO_QUERY.search(user) and "/" not in user:
         return f"{scheme}://{name}{':***' if colon else ''}@{_shown_host(host)}"
-    name = _NAME.match(name)[0]  # type: ignore[index] - it matches the empty text
+    name = _NO_NAME.split(name, maxsplit=1)[0]
     return f"{scheme}://{name}{':' if colon and rest.startswith(f'{name}:') else ''}***"
 
 

@@ -78,7 +78,7 @@ def dev_settings(*, environ: Mapping[str, str] | None = None) -> Settings:
     """
     directory = dev_directory(environ=environ)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         allowed = f"a directory that can be made and written ({error.strerror})"
         raise SettingsError([Problem("--dev", str(directory), allowed)]) from None

@@ -31,11 +31,9 @@ class StoreMetrics:
 
 def section(store: Store, url: str) -> Section:
     """Return the section of the status page; `url` is the setting, without a password."""
-    trouble = store.healthy()
-    try:
-        entries = _entries(store)
-    except StoreUnavailable as error:
-        return Section("Suppressions", notes=((Text(url, "soft"), Text(str(error), "bad")),))
+    entries, trouble = _entries(store), store.healthy()
+    if entries is None:
+        return Section("Suppressions", notes=((Text(url, "soft"), Text(trouble or "", "bad")),))
     health = Text("working", "good") if trouble is None else Text(trouble, "bad")
     about = (Text(url, "soft"), health)
     return Section(
@@ -45,5 +43,10 @@ def section(store: Store, url: str) -> Section:
     )
 
 
-def _entries(store: Store) -> dict[str, int]:
-    return {str(reason): entries for reason, entries in store.counts().items()}
+def _entries(store: Store) -> dict[str, int] | None:
+    """Return the number of entries by reason; None while the store does not know them."""
+    try:
+        counted = store.counts()
+    except StoreUnavailable:
+        return None
+    return {str(reason): entries for reason, entries in counted.items()}

@@ -5,7 +5,8 @@ import base64
 import pytest
 
 from relay.reply import TABLE
-from relay.smtp.server.auth import Credentials, exchange
+from relay.settings.clients import Credentials
+from relay.smtp.server.auth import exchange
 
 ACCOUNT = Credentials("ann", "secret")
 USER, PASSWORD = base64.b64encode(b"ann"), base64.b64encode(b"secret")

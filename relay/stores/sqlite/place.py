@@ -1,10 +1,10 @@
-"""The files of a store at their path: whether one can be there, who may read it, which one it is."""
+"""The files of a store: where they can be, who may read them, and which of several they are."""
 
 import contextlib
 import fcntl
 import os
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from relay.stores.protocol import StoreError
 
@@ -14,6 +14,8 @@ _OTHERS: Final = 0o007
 _GROUP: Final = 0o070
 _GROUP_WRITES: Final = 0o020
 _SUFFIXES: Final = ("", "-wal", "-shm")
+_HEADER: Final = 100
+_APPLICATION_AT: Final = 68
 _WAL_HEADER: Final = 32
 _SHM_IN_USE: Final = 128
 """The octet of the -shm file that every process which uses it holds a lock on (SQLite, os_unix.c,
@@ -67,13 +69,41 @@ def restrict(path: Path) -> None:
                 file.chmod(kept)
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """Return what tells this file from another at the same path; None if there is no file."""
+class Identity(NamedTuple):
+    """What tells a file from another at the same path."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int
+
+    def same_file(self, other: "Identity | None") -> bool:
+        """Whether it is the file that `other` was read of, perhaps with changed content.
+
+        The number of an inode is given to another file once nobody has the first one open.
+        """
+        return other is not None and self[:2] == other[:2]
+
+
+def identity(path: Path) -> Identity | None:
+    """Return which file is at the path; None if there is none."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def application_of(path: Path) -> int:
+    """Return the application id in the header of an SQLite file, 0 where there is none.
+
+    It is read without SQLite, which would read a write-ahead log beside the file as well. Not to
+    be used while the file is open: see `make_file`.
+    """
+    with path.open("rb", buffering=0) as file:
+        header = file.read(_HEADER)
+    found = header.startswith(b"SQLite format 3\0") and len(header) == _HEADER
+    return int.from_bytes(header[_APPLICATION_AT : _APPLICATION_AT + 4], "big") if found else 0
 
 
 def log_header(path: Path) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from relay.stores.protocol import StoreError
-from relay.stores.sqlite.place import check_place, make_file, restrict
+from relay.stores.sqlite.place import application_of, check_place, make_file, restrict
 
 VERSION: Final = 1
 _APPLICATION: Final = 0x70726573
@@ -66,7 +66,7 @@ def open_writer(path: Path, *, patience: float, create: bool = True) -> sqlite3.
     """Open the file for reading and writing, and check it. Raises StoreError.
 
     `patience` is how long to wait for another process's write, in seconds. With `create`, a file
-    is made if there is none, and the tables in it if it is empty; else both are errors.
+    is made if there is none, and the tables in it if it is empty.
     """
     check_place(path)
     if create:
@@ -75,7 +75,7 @@ def open_writer(path: Path, *, patience: float, create: bool = True) -> sqlite3.
     try:
         address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
         connection = sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None)
-        _check_owner(connection, path, empty=create)
+        _check_owner(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         # Writes are few, and an unsubscribe that was confirmed must outlive a power cut.
         connection.execute("PRAGMA synchronous = FULL")
@@ -83,8 +83,10 @@ def open_writer(path: Path, *, patience: float, create: bool = True) -> sqlite3.
         # Statements with triggers need some temporary space. A pod with a read-only root file
         # system has no directory for it, and every statement here is small.
         connection.execute("PRAGMA temp_store = MEMORY")
-        if not _is_ours(connection):
+        if create and not _is_ours(connection):
             _create(connection)
+            # Another process knows a new file by its header, and not by the log beside it.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         probe(connection)
         restrict(path)
     except sqlite3.Error as error:
@@ -96,6 +98,18 @@ def open_writer(path: Path, *, patience: float, create: bool = True) -> sqlite3.
             connection.close()
         raise
     return connection
+
+
+def check_store_file(path: Path) -> None:
+    """Raise StoreError if the file, which nobody has open, is no suppression store by its header.
+
+    The log of a former file would make one of a file that is none.
+    """
+    if application_of(path) != _APPLICATION:
+        raise StoreError(
+            f"The suppression store {path} is damaged, or is none. Restore it from a copy, or move "
+            "it away and start again."
+        )
 
 
 def open_reader(path: Path, *, patience: float) -> sqlite3.Connection:
@@ -140,8 +154,8 @@ def explain(path: Path, error: sqlite3.Error) -> str:
     return f"{fault} does not answer ({name}: {error})."
 
 
-def _check_owner(connection: sqlite3.Connection, path: Path, *, empty: bool) -> None:
-    """Refuse another program's database, a later presend's, and an empty one unless `empty`."""
+def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse another program's database, and one of a later presend."""
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     application = connection.execute("PRAGMA application_id").fetchone()[0]
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -149,10 +163,6 @@ def _check_owner(connection: sqlite3.Connection, path: Path, *, empty: bool) -> 
         raise StoreError(
             f"The file {path} is a database of another program. Use another path for the "
             "suppression store."
-        )
-    if application != _APPLICATION and not empty:
-        raise StoreError(
-            f"The file {path} is empty. Put a suppression store in its place, or start again."
         )
     if version > VERSION:
         raise StoreError(

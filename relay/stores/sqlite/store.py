@@ -11,10 +11,16 @@ from typing import Final
 
 from relay.stores.precedence import in_force, last_day, specificity
 from relay.stores.protocol import ImportResult, StoreError
-from relay.stores.sqlite.place import discard_log, identity, log_header
+from relay.stores.sqlite.place import Identity, discard_log, identity, log_header
 from relay.stores.sqlite.reader import PATIENCE, Reader
 from relay.stores.sqlite.rows import REASONS, Row, from_row, reason_number, to_row
-from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, open_writer
+from relay.stores.sqlite.schema import (
+    COLUMNS,
+    check_store_file,
+    explain,
+    open_reader,
+    open_writer,
+)
 from relay.stores.sqlite.staging import Staging
 from validators.address import Address
 from validators.suppression import (
@@ -79,7 +85,9 @@ class SqliteStore:
         self._changed = False
         self._writer = open_writer(path, patience=patience)
         self._file = identity(path)
-        """The file that is open; None while there is none that can be used."""
+        """The file that was last in use, as it was at the last refresh."""
+        self._lost = False
+        """No file is in use: there is none at the path, or none that can be used."""
         try:
             self._reader = Reader(path, campaign=campaign, clock=clock)
         except StoreError:
@@ -162,7 +170,7 @@ class SqliteStore:
 
     def counts(self) -> Mapping[SuppressionReason, int]:
         """Return how many entries `find` may return, by reason."""
-        if self._file is None:
+        if self._lost:
             raise StoreUnavailable(self._reader.fault or "")
         try:
             rows = self._reader.connection.execute(
@@ -176,18 +184,25 @@ class SqliteStore:
 
     def healthy(self) -> str | None:
         """Return why the store cannot answer, or None."""
-        if self._reader.fault is None and identity(self._path) != self._file:
+        if self._reader.fault is None and not self._in_place():
             return _gone(self._path)
         return self._reader.fault
 
     def refresh(self) -> None:
         """Make changes by other processes visible, also that the file was replaced or removed."""
-        if self._file is not None and identity(self._path) == self._file:
+        found = identity(self._path)
+        if not self._lost and found is not None and found.same_file(self._file):
+            self._file = found
             self._reader.refresh()
         else:
-            self._reopen()
+            self._reopen(found)
 
-    def _reopen(self) -> None:
+    def _in_place(self) -> bool:
+        """Whether the file that is in use is the one at the path."""
+        found = identity(self._path)
+        return found is not None and found.same_file(self._file)
+
+    def _reopen(self, found: Identity | None) -> None:
         """Open the file that is at the path now, in place of the one that was there before.
 
         Nothing is created here: a file that is not there, or is empty, is a fault and not an
@@ -197,8 +212,7 @@ class SqliteStore:
         # Both first: two files in use at one path would share, and spoil, the -wal and -shm files.
         self._reader.lose(fault or _gone(self._path))
         self._writer.close()
-        self._file = None
-        found = identity(self._path)
+        self._lost = True
         try:
             self._open_again(found)
         except (StoreError, sqlite3.Error, OSError) as error:
@@ -207,23 +221,25 @@ class SqliteStore:
             if str(error) != fault:
                 _logger.error("%s", error)  # noqa: TRY400 - the sentence says all
             return
-        self._file = found
+        self._lost, self._file = False, found
         self._reader.refresh()
         _logger.warning(
             "The suppression store %s was replaced: the file that is there now is in use",
             self._path,
         )
 
-    def _open_again(self, found: tuple[int, int] | None) -> None:
+    def _open_again(self, found: Identity | None) -> None:
         """Open the file at the path. Raises StoreError, sqlite3.Error and OSError."""
         if found is None:
             raise StoreError(_gone(self._path))
-        log = self._reader.log
-        if log and log_header(self._path) == log and not discard_log(self._path):
-            raise StoreError(
-                f"The suppression store {self._path} was replaced, and another process uses the "
-                "write-ahead log of the former file. End it, or start again."
-            )
+        if found != self._file:  # else it is back, and so is its log
+            check_store_file(self._path)
+            log = self._reader.log
+            if log and log_header(self._path) == log and not discard_log(self._path):
+                raise StoreError(
+                    f"The suppression store {self._path} was replaced, and another process uses "
+                    "the write-ahead log of the former file. End it, or start again."
+                )
         self._writer = open_writer(self._path, patience=PATIENCE, create=False)
         self._writer.execute(f"PRAGMA busy_timeout = {round(self._patience * 1000)}")
         self._reader.open()
@@ -234,7 +250,7 @@ class SqliteStore:
         Changes are moved from the write-ahead log into the file: a log that is left beside a file
         which an operator then replaces would be taken for the log of the new one.
         """
-        if self._changed and self._file is not None:
+        if self._changed and not self._lost:
             self._checkpoint()
         self._reader.connection.close()
         self._writer.close()
@@ -243,7 +259,7 @@ class SqliteStore:
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Run the block in a write transaction, and undo it if it raises. Raises StoreError."""
         self.refresh()
-        if self._file is None:
+        if self._lost:
             raise StoreError(self._reader.fault)
         connection = self._writer
         try:
@@ -266,7 +282,7 @@ class SqliteStore:
 
     def _check_place(self) -> None:
         """Raise StoreError if the file that was just written is not at the path any more."""
-        if identity(self._path) != self._file:
+        if not self._in_place():
             raise StoreError(
                 f"{_gone(self._path)} The change went to the former file: make it again."
             )
