@@ -106,10 +106,15 @@ def application_of(path: Path) -> int:
     return int.from_bytes(header[_APPLICATION_AT : _APPLICATION_AT + 4], "big") if found else 0
 
 
+def log_of(path: Path) -> Path:
+    """Return the path of the write-ahead log."""
+    return path.with_name(path.name + "-wal")
+
+
 def log_header(path: Path) -> bytes:
     """Return the header of the write-ahead log, which is another each time the log begins anew."""
     try:
-        with path.with_name(path.name + "-wal").open("rb", buffering=0) as log:
+        with log_of(path).open("rb", buffering=0) as log:
             return log.read(_WAL_HEADER)
     except OSError:
         return b""

@@ -13,7 +13,7 @@ from typing import Final
 
 from relay.stores.precedence import in_force, specificity
 from relay.stores.sqlite.bloom_filter import AddressFilter
-from relay.stores.sqlite.place import log_header
+from relay.stores.sqlite.place import Identity, identity, log_of
 from relay.stores.sqlite.rows import KINDS, Row, from_row
 from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, probe
 from validators.address import Address
@@ -43,8 +43,8 @@ class Reader:
         self._path = path
         self.fault: str | None = None
         """Why look-ups fail; None if they do not."""
-        self.log = b""
-        """The header of the write-ahead log as of the last change of the file."""
+        self.log: Identity | None = None
+        """The write-ahead log of the file."""
         self._campaign = campaign
         self._scopes = (ALL, campaign)
         self._clock = clock
@@ -131,7 +131,7 @@ class Reader:
                     probe(connection)
                 self._read_kinds()
                 self._version, self.fault = version, None
-                self.log = log_header(self._path)
+                self.log = identity(log_of(self._path))
             else:
                 self._filter.advance(connection, self._addresses)
         except sqlite3.Error as error:

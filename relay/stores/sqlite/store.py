@@ -11,7 +11,13 @@ from typing import Final
 
 from relay.stores.precedence import in_force, last_day, specificity
 from relay.stores.protocol import ImportResult, StoreError
-from relay.stores.sqlite.place import Identity, discard_log, identity, log_header
+from relay.stores.sqlite.place import (
+    Identity,
+    discard_log,
+    identity,
+    log_header,
+    log_of,
+)
 from relay.stores.sqlite.reader import PATIENCE, Reader
 from relay.stores.sqlite.rows import REASONS, Row, from_row, reason_number, to_row
 from relay.stores.sqlite.schema import (
@@ -86,6 +92,8 @@ class SqliteStore:
         self._writer = open_writer(path, patience=patience)
         self._file = identity(path)
         """The file that was last in use, as it was at the last refresh."""
+        self._log_in_use = b""
+        """The header of a former file's log that another process used at the last refresh."""
         self._lost = False
         """No file is in use: there is none at the path, or none that can be used."""
         try:
@@ -234,15 +242,28 @@ class SqliteStore:
             raise StoreError(_gone(self._path))
         if found != self._file:  # else it is back, and so is its log
             check_store_file(self._path)
-            log = self._reader.log
-            if log and log_header(self._path) == log and not discard_log(self._path):
-                raise StoreError(
-                    f"The suppression store {self._path} was replaced, and another process uses "
-                    "the write-ahead log of the former file. End it, or start again."
-                )
+            self._leave_log()
         self._writer = open_writer(self._path, patience=PATIENCE, create=False)
         self._writer.execute(f"PRAGMA busy_timeout = {round(self._patience * 1000)}")
         self._reader.open()
+
+    def _leave_log(self) -> None:
+        """Remove the write-ahead log if it is still the one of the former file. Raises StoreError.
+
+        A process that has changed the new file meanwhile, and has ended, has left no log.
+        """
+        header, log = log_header(self._path), identity(log_of(self._path))
+        if not header or log is None or not log.same_file(self._reader.log):
+            return
+        if self._log_in_use not in (b"", header):
+            return  # it was made by those who used the former one: an inode's number returns
+        if not discard_log(self._path):
+            self._log_in_use = header
+            raise StoreError(
+                f"The suppression store {self._path} was replaced, and another process uses the "
+                "write-ahead log of the former file. It is waited for; if it stays, end it."
+            )
+        self._log_in_use = b""
 
     def close(self) -> None:
         """Close the file.
