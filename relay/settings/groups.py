@@ -149,13 +149,17 @@ class Dns(Group):
 
 
 class SyntaxRules(Group):
-    """Address forms that RFC 5321 section 4.1.2 allows and that are rejected by default."""
+    """Address forms that are valid in some places only, or that hardly any mailbox uses."""
 
     allow_quoted_local: bool = setting(
         default=False, meaning='Accept a quoted local part: "a b"@example.com.'
     )
     allow_domain_literal: bool = setting(
         default=False, meaning="Accept an address in place of a domain: user@[192.0.2.1]."
+    )
+    single_label_sender: bool = setting(
+        default=True,
+        meaning="Accept a sender whose domain is a single label: root@localhost, root@vm-7c9f.",
     )
 
 
