@@ -395,3 +395,24 @@ def test_a_store_that_was_open_to_others_is_closed_to_them(
     path.chmod(before)
     start(upstream)
     assert path.stat().st_mode & 0o777 == after
+
+
+def test_the_maildir_of_dev_is_its_owners(tmp_path: Path) -> None:
+    settings = {"XDG_STATE_HOME": str(tmp_path), "PRESEND_LISTEN": "127.0.0.1:0"}
+    settings |= {"PRESEND_HTTP_LISTEN": "127.0.0.1:0", "PRESEND_STORE": ""}
+    settings |= {
+        "PRESEND_TRUSTED_DOMAINS": "example.com,app.example",
+        "PRESEND_LOG__FORMAT": "json",
+    }
+    old = os.umask(0)
+    try:
+        presend = Presend(tmp_path, settings, "--dev")
+    finally:
+        os.umask(old)
+    with presend:
+        with Client.greeted(presend.smtp_port) as client:
+            assert client.transact().code == 250
+        found = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "presend").rglob("*")}
+    assert any(path.parent.name == "new" for path in found)
+    for path, mode in found.items():
+        assert mode == (0o700 if path.is_dir() else 0o600), path
