@@ -16,6 +16,7 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, ValidatedEmail, validate_e
 from validators.canonical import RULES, Rule
 from validators.verdict import Finding, Reason
 
+POSTMASTER: Final = "postmaster"
 ADDRESS_LIMIT: Final = 254
 """Octets of an address: a path has 256 (RFC 5321 4.5.3.1.3), two of them angle brackets."""
 LOCAL_LIMIT: Final = 64
@@ -33,6 +34,13 @@ _is_plain_domain = re.compile(
 ).fullmatch
 
 
+SPECIAL_USE: Final = (
+    "alt", "home.arpa", "internal", "invalid", "local", "localhost", "onion", "test",
+)  # fmt: skip
+"""Domains that are not in the public DNS, with their subdomains (RFC 6761, 6762, 7686, 8375, 9476;
+`internal` is reserved by ICANN). Without `example`, of which tests and examples have records."""
+
+
 @dataclass(frozen=True, slots=True)
 class SyntaxOptions:
     """Valid but rare forms of an address, which many systems mishandle; refused by default."""
@@ -41,6 +49,12 @@ class SyntaxOptions:
     """RFC 5321 4.1.2 Quoted-string: `"john smith"@example.com`."""
     allow_domain_literal: bool = False
     """RFC 5321 4.1.3: `user@[192.0.2.1]`, `user@[IPv6:2001:db8::1]`."""
+    sender: bool = False
+    """The address is a sender: what is wrong with a single label is said by its setting's name."""
+    single_label: bool = False
+    """A domain of one label, as in `root@localhost`. It is never looked up in DNS."""
+    postmaster: bool = False
+    """`postmaster` without a domain, in any case of letters (RFC 5321 4.5.1)."""
 
 
 DEFAULT: Final = SyntaxOptions()
@@ -55,7 +69,10 @@ class Address:
     local: str
     """The local part as given, in NFC, without quotes that it does not need."""
     domain: str
-    """A-labels in lower case, or a domain literal: `[192.0.2.1]`, `[IPv6:2001:db8::1]`."""
+    """A-labels in lower case, or a domain literal: `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
+
+    Empty for `postmaster` without a domain.
+    """
     canonical: str
     """The mailbox: lower case, and without the characters that its provider ignores."""
     needs_smtputf8: bool = False
@@ -90,6 +107,8 @@ def parse(text: str, options: SyntaxOptions = DEFAULT) -> Address | Finding:
             if rule is not None:
                 mailbox, name = rule.fold(mailbox), rule.mailbox or name
             return Address(text, local, domain[0], f"{mailbox}@{name}")
+    elif options.postmaster and text.lower() == POSTMASTER:
+        return Address(text, text, "", POSTMASTER)
     elif text.isascii() and '"' not in local:
         return Finding(Reason.SYNTAX, _fault(text, local))
     return _parse_any(text, options)
@@ -103,6 +122,15 @@ def parse_domain(text: str) -> str:
     if isinstance(found, Finding):
         raise ValueError(found.detail)  # noqa: TRY004 the value is wrong, not its type
     return found.domain
+
+
+_SINGLE_LABEL: Final = (
+    "The domain is a single label, such as localhost: a fully qualified domain is needed."
+)
+_SINGLE_LABEL_SENDER: Final = (
+    "The domain is a single label, such as localhost: it is not allowed in senders "
+    "(single_label_sender)."
+)
 
 
 class _Domain(NamedTuple):
@@ -123,8 +151,22 @@ def _domain(written: str) -> _Domain | str:
         try:
             name, longest = _validated_domain(written)
         except ValueError as error:
-            return _printable(error)
+            return _SINGLE_LABEL if _single_label(written) is not None else _printable(error)
     return _Domain(name, RULES.get(name), min(LOCAL_LIMIT, ADDRESS_LIMIT - 1 - longest))
+
+
+@lru_cache(maxsize=4096)
+def _single_label(written: str) -> _Domain | None:
+    """Return a domain of one label; None if it is not one."""
+    if not written or written[0] == "[":
+        return None
+    try:
+        found = _validated(f"a@{written}.example", DEFAULT).ascii_domain.removesuffix(".example")
+    except ValueError:
+        return None
+    if "." in found:
+        return None
+    return _Domain(found, None, min(LOCAL_LIMIT, ADDRESS_LIMIT - 1 - len(written.encode())))
 
 
 def _validated_domain(written: str) -> tuple[str, int]:
@@ -147,6 +189,10 @@ def _parse_any(text: str, options: SyntaxOptions) -> Address | Finding:
     """Parse an address that is not for the fast path."""
     local, _, written = text.rpartition("@")
     domain = _domain(written)
+    if domain is _SINGLE_LABEL:
+        domain = (options.single_label and _single_label(written)) or (
+            _SINGLE_LABEL_SENDER if options.sender else _SINGLE_LABEL
+        )
     if isinstance(domain, str) and _is_dot_atom(local) and not written.startswith("["):
         return Finding(Reason.SYNTAX, domain)
     try:

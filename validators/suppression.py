@@ -67,7 +67,7 @@ class SuppressionLookup(Protocol):
 
 
 EVERY_KIND: Final = frozenset(Kind)
-_LENIENT = SyntaxOptions(allow_quoted_local=True, allow_domain_literal=True)
+_LENIENT = SyntaxOptions(allow_quoted_local=True, allow_domain_literal=True, postmaster=True)
 _HEX_DIGITS: Final = {Kind.SHA256: 64, Kind.MD5: 32}
 
 

@@ -17,9 +17,7 @@ from relay.app.validation_metrics import ValidationMetrics, dns_section
 from relay.guard.gate import Gate
 from relay.observe.mail_metrics import MailMetrics, messages_section, recipients_section
 from relay.settings import dev_directory
-from relay.settings.clients import AllowList
 from relay.settings.endpoints import Upstream
-from relay.smtp.server.auth import Credentials
 from relay.smtp.server.metrics import ServerMetrics
 from relay.smtp.server.server import Server, Spawn
 from relay.smtp.sink import Sink
@@ -222,22 +220,16 @@ def _server(
     Raises:
         StartError: the certificate or the key of the listener cannot be loaded.
     """
-    auth = settings.auth
-    credentials = None
-    if auth.username is not None and auth.password is not None:
-        credentials = Credentials(auth.username, auth.password.get_secret_value())
     return Server(
         hostname=settings.hostname,
         limits=settings.limits,
         backend=backend,
         sender_pipeline=sender_pipeline,
-        permits=AllowList(settings.allow_clients).permits,
+        access=settings.access,
         metrics=metrics,
         write_buffer=write_buffer,
         spawn=spawn,
         tls=_server_context(settings),
-        tls_required=settings.tls.required,
-        credentials=credentials,
     )
 
 

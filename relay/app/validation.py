@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from relay.app.errors import StartError
 from relay.stores import open_store
-from validators.address import SyntaxOptions
+from validators.address import SPECIAL_USE, SyntaxOptions
 from validators.checks import Inputs, build
 from validators.dns import Resolver
 from validators.pipeline import Pipeline
@@ -118,6 +119,7 @@ def recipient_pipeline(
         options=SyntaxOptions(
             allow_quoted_local=settings.syntax.allow_quoted_local,
             allow_domain_literal=settings.syntax.allow_domain_literal,
+            postmaster=True,
         ),
         provider=resolver.provider if resolver is not None else None,
         limit=None if patient else _checks_limit(settings),
@@ -130,9 +132,14 @@ def sender_pipeline(settings: JudgingSettings, store: Store, resolver: Resolver)
     judged = [reason for reason in Reason if reason.row.sender_reply is not None]
     policy = {reason: Action.REJECT if reason in judged else Action.OFF for reason in Reason}
     options = SyntaxOptions(
-        allow_quoted_local=True, allow_domain_literal=settings.syntax.allow_domain_literal
+        allow_quoted_local=True,
+        allow_domain_literal=settings.syntax.allow_domain_literal,
+        sender=True,
+        single_label=settings.syntax.single_label_sender,
     )
-    checks = build(_inputs(settings, store, resolver), judged)
+    inputs = _inputs(settings, store, resolver)
+    inputs = replace(inputs, trusted_domains=(*inputs.trusted_domains, *SPECIAL_USE))
+    checks = build(inputs, judged)
     return Pipeline(
         checks,
         Policy(policy),

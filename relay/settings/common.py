@@ -8,7 +8,14 @@ from pydantic import field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from relay.settings.endpoints import Endpoint
-from relay.settings.fields import Conflict, Listeners, Path, seconds, setting
+from relay.settings.fields import (
+    Conflict,
+    Listeners,
+    Path,
+    RefusesEmpty,
+    seconds,
+    setting,
+)
 from relay.settings.groups import Log
 from relay.settings.store_urls import check_store
 from validators.suppression import ALL
@@ -17,7 +24,7 @@ PREFIX: Final = "PRESEND_"
 _CAMPAIGN = re.compile(r"[A-Za-z0-9._-]{1,63}\Z")
 
 
-class CommonSettings(BaseSettings):
+class CommonSettings(RefusesEmpty, BaseSettings):
     """The campaign, its store and the log: all that `presend suppress` needs.
 
     The settings of other commands derive from this class. An instance that is built directly, as

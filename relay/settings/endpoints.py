@@ -6,7 +6,7 @@ For any text, a parser returns a value or raises `EndpointError`.
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias, cast
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 from urllib.parse import unquote
 
 from pydantic import SecretStr
@@ -20,6 +20,15 @@ LOOPBACK_NAME = "localhost"
 _HIGHEST_PORT = 65535
 _HOST_NAME = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?"
                         r"(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?\Z")  # fmt: skip
+
+_HOST: Final = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]*\])(?::[0-9]{1,5})?/?"
+_SHOWN_URL: Final = re.compile(rf"(?:[^:/?#]*@)?{_HOST}")
+_LIKE_HOST: Final = re.compile(
+    r"(?:[a-z]+:)?/[\w./-]*|memory:?|localhost|[\w*-]+:\d+|\d{1,5}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*"
+    r"|[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)+(?::\d+)?|\[[0-9A-Fa-f:.]*\](?::\d+)?|"
+)
+_UP_TO_QUERY: Final = re.compile(r"[?#=]")
+_NO_NAME: Final = re.compile(r"[/?#=@]")
 
 
 class EndpointError(ValueError):
@@ -111,6 +120,11 @@ def parse_upstream(text: str) -> Upstream:
             "a URL without a password: set PRESEND_UPSTREAM_PASSWORD or "
             "PRESEND_UPSTREAM_PASSWORD_FILE (a colon that belongs to the user is written %3A)"
         )
+    if "?" in user or "#" in user:
+        raise EndpointError(
+            "a URL without ? and #, which would begin a query or a fragment (a ? or # that belongs "
+            "to the user is written %3F or %23)"
+        )
     if at and not user:
         raise EndpointError("a user in front of the @, or no @")
     endpoint = parse_endpoint(host_text.removesuffix("/"), default_port=DEFAULT_PORTS[kind])
@@ -118,24 +132,55 @@ def parse_upstream(text: str) -> Upstream:
 
 
 def mask_credentials(text: str) -> str:
-    """Mask what may be a password in a list of URLs that an error message quotes.
+    """Mask what may be a password in a value, or in a list of them, that an error message quotes.
 
-    A password may hold the comma that splits the list, so both halves of such a URL are masked.
+    A password may hold the comma that splits the list, so what follows half a URL is masked too.
     """
-    return ",".join(map(_mask_piece, text.split(",")))
+    return _mask(text, urls=False)
 
 
-def _mask_piece(text: str) -> str:
-    scheme, separator, rest = text.rpartition("://")
+def mask_urls(text: str) -> str:
+    """Mask a value where URLs belong: a text that is no URL is shown only if it is like a host."""
+    return _mask(text, urls=True)
+
+
+def _mask(text: str, *, urls: bool) -> str:
+    given = text.split(",")
+    pieces = []
+    half = False
+    for piece, behind in zip(given, [*given[1:], "://"], strict=True):
+        if "://" in piece:
+            # What looks like a port may be the beginning of a password with a comma in it.
+            cut = "://" not in behind and "@" not in piece
+            shown = _mask_url(piece, port_shown=not cut)
+            half = cut or (shown != piece and "@" not in shown)
+        elif "@" in piece:
+            shown = f"***@{_shown_host(piece.rpartition('@')[2])}"
+            half = False
+        elif half or (urls and not _LIKE_HOST.fullmatch(piece.strip())):
+            shown = "***"
+        else:
+            name = _UP_TO_QUERY.split(piece, maxsplit=1)[0]
+            shown = piece if name == piece else f"{name}***"
+        pieces.append(shown)
+    return ",".join(pieces)
+
+
+def _mask_url(text: str, *, port_shown: bool) -> str:
+    """Show the scheme, the user and the host; a password, a path and a query are masked."""
+    scheme, _, rest = text.partition("://")
+    if _SHOWN_URL.fullmatch(rest) and (port_shown or ":" not in rest):
+        return text
     user, at, host = rest.rpartition("@")
-    if at:
-        name, colon, _ = user.partition(":")
-        shown = (f"{name}:***" if colon else name) if separator else "***"
-        return f"{scheme}{separator}{shown}@{host}"
-    name, colon, port = rest.partition(":")
-    if separator and colon and not port.isdigit() and not rest.startswith("["):
-        return f"{scheme}{separator}{name}:***"
-    return text
+    name, colon, _ = (user if at else rest).partition(":")
+    if at and not _UP_TO_QUERY.search(user) and "/" not in user:
+        return f"{scheme}://{name}{':***' if colon else ''}@{_shown_host(host)}"
+    name = _NO_NAME.split(name, maxsplit=1)[0]
+    return f"{scheme}://{name}{':' if colon and rest.startswith(f'{name}:') else ''}***"
+
+
+def _shown_host(text: str) -> str:
+    return text if _SHOWN_URL.fullmatch(text) and "@" not in text else "***"
 
 
 def _split_port(text: str) -> tuple[str, str | None]:
@@ -192,4 +237,6 @@ def _quote_user(user: str) -> str:
         .replace(",", "%2C")
         .replace("/", "%2F")
         .replace(" ", "%20")
+        .replace("?", "%3F")
+        .replace("#", "%23")
     )

@@ -7,7 +7,17 @@ values, so that no other part of presend parses an operator's text.
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 
 from relay.settings.clients import Network, parse_network
 from relay.settings.endpoints import Endpoint, Upstream, parse_endpoint, parse_upstream
@@ -74,6 +84,12 @@ def _network(value: object) -> Network:
     return parse_network(str(value).strip())
 
 
+def _name(value: str) -> str:
+    if not value.strip():
+        raise ValueError("names, none of them empty")
+    return value
+
+
 Listeners: TypeAlias = Annotated[
     tuple[Annotated[Endpoint, PlainValidator(_listener)], ...], BeforeValidator(_split)
 ]
@@ -86,7 +102,9 @@ Upstreams: TypeAlias = Annotated[
 Networks: TypeAlias = Annotated[
     tuple[Annotated[Network, PlainValidator(_network)], ...], BeforeValidator(_split)
 ]
-Names: TypeAlias = Annotated[tuple[str, ...], BeforeValidator(_split)]
+Names: TypeAlias = Annotated[
+    tuple[Annotated[str, AfterValidator(_name)], ...], BeforeValidator(_split)
+]
 Domains: TypeAlias = Annotated[
     tuple[Annotated[str, PlainValidator(_domain)], ...], BeforeValidator(_domains)
 ]
@@ -123,7 +141,24 @@ def count(default: int, meaning: str, *, unit: str, le: int, ge: int = 1) -> Any
     return setting(default, meaning, unit=unit, ge=ge, le=le)
 
 
-class Group(BaseModel):
+class RefusesEmpty(BaseModel):
+    """A model whose settings that may be left out are not set by an empty text.
+
+    A user name or a password that is empty would pass tests for "is set" that it does not deserve.
+    An empty variable of the environment never gets here: it counts as not set.
+    """
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _set_or_left_out(cls, value: object, info: ValidationInfo) -> object:
+        field = cls.model_fields.get(info.field_name or "")
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text == "" and field is not None and field.default is None:
+            raise ValueError("a value that is not empty; leave the key out where there is none")
+        return value
+
+
+class Group(RefusesEmpty):
     """A table of the settings file: unknown keys are errors, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

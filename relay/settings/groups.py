@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import SecretStr, model_validator
 
+from relay.settings.clients import Credentials
 from relay.settings.fields import Conflict, Domains, Group, Names, count, seconds, setting
 
 
@@ -146,18 +147,18 @@ class Auth(Group):
     password_file: Path | None = setting(None, "File that holds the password.", unit="path")
 
     @property
-    def required(self) -> bool:
-        """Whether clients must authenticate."""
-        return self.username is not None
+    def credentials(self) -> Credentials | None:
+        """The account; None if clients need not authenticate."""
+        if self.username is None or self.password is None:
+            return None
+        return Credentials(self.username, self.password.get_secret_value())
 
     @model_validator(mode="after")
     def _complete(self) -> "Auth":
-        if self.username and self.password is None:
+        if self.username is not None and self.password is None:
             raise Conflict({("password",): "needed together with username (or password_file)"})
-        if self.password is not None and not self.username:
+        if self.password is not None and self.username is None:
             raise Conflict({("username",): "needed together with password"})
-        if self.password is not None and not self.password.get_secret_value():
-            raise Conflict({("password",): "not empty"})
         return self
 
 
@@ -183,13 +184,17 @@ class Dns(Group):
 
 
 class SyntaxRules(Group):
-    """Address forms that RFC 5321 section 4.1.2 allows and that are rejected by default."""
+    """Address forms that are valid in some places only, or that hardly any mailbox uses."""
 
     allow_quoted_local: bool = setting(
         default=False, meaning='Accept a quoted local part: "a b"@example.com.'
     )
     allow_domain_literal: bool = setting(
         default=False, meaning="Accept an address in place of a domain: user@[192.0.2.1]."
+    )
+    single_label_sender: bool = setting(
+        default=True,
+        meaning="Accept a sender whose domain is a single label: root@localhost, root@vm-7c9f.",
     )
 
 

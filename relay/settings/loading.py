@@ -18,7 +18,15 @@ from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
 from relay.settings.catalogue import CONFIG_FILE, ENVIRONMENT, SECRETS, Settings
 from relay.settings.common import PREFIX, CommonSettings
 from relay.settings.fields import Path
-from relay.settings.problems import Problem, SettingsError, key_of, no_such_setting, problems_of
+from relay.settings.problems import (
+    Problem,
+    SettingsError,
+    key_of,
+    no_such_setting,
+    problems_of,
+    shown,
+    shown_path,
+)
 
 Command = TypeVar("Command", bound=CommonSettings)
 Values: TypeAlias = dict[Path, Any]
@@ -53,7 +61,7 @@ def load_settings(command: type[Command], *, environ: Mapping[str, str] | None =
         raise TypeError(f"{command.__name__} is not among the bases of Settings")
     # Called by its class, since `Settings` inherits what other commands need as well.
     problems = [
-        Problem(key_of(path, None), value, allowed)
+        Problem(key_of(path, None), shown(path, value), allowed)
         for path, value, allowed in command.missing(settings)
     ]
     if problems:
@@ -70,7 +78,7 @@ def dev_settings(*, environ: Mapping[str, str] | None = None) -> Settings:
     """
     directory = dev_directory(environ=environ)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         allowed = f"a directory that can be made and written ({error.strerror})"
         raise SettingsError([Problem("--dev", str(directory), allowed)]) from None
@@ -146,7 +154,7 @@ def _read_toml(path: str | None, problems: list[Problem]) -> dict[str, Any]:
         allowed = f"a readable TOML file ({error.strerror})"
     except ValueError as error:
         allowed = f"a TOML file in UTF-8: {error}"
-    problems.append(Problem(CONFIG_FILE, path, allowed))
+    problems.append(Problem(CONFIG_FILE, shown_path(path), allowed))
     return {}
 
 
@@ -190,21 +198,25 @@ def _read_secret(
         toml.pop(path, None)
         toml.pop(twin, None)
     name = source.get(twin)
-    if not isinstance(name, str):
-        return
+    if not isinstance(name, str) or not name:
+        return  # validation reports it
     key = key_of(twin, origins[twin])
     if path in source:
-        problems.append(
-            Problem(key, name, f"either this or {key_of(path, origins[path])}, not both")
-        )
+        other = key_of(path, origins[path])
+        problems.append(Problem(key, shown_path(name), f"either this or {other}, not both"))
         return
     try:
         with FilePath(name).open(encoding="utf-8") as file:
             text = file.read(_SECRET_LIMIT)
     except OSError as error:
-        problems.append(Problem(key, name, f"a readable file ({error.strerror})"))
+        allowed = f"a readable file ({error.strerror})"
     except ValueError:
-        problems.append(Problem(key, name, "a text file in UTF-8"))
+        allowed = "a text file in UTF-8"
     else:
         source[path] = text.removesuffix("\n")
         origins[path] = origins[twin]
+        if source[path]:
+            return
+        del source[path]
+        allowed = "a file that is not empty"
+    problems.append(Problem(key, shown_path(name), allowed))

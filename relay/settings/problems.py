@@ -1,16 +1,27 @@
 """Error messages about settings: the key as its user wrote it, the value, and what is allowed."""
 
 import difflib
+import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from pathlib import Path as File
+from typing import Any, Final, NamedTuple, get_args, get_origin
 
 from pydantic import ValidationError
 
-from relay.settings.catalogue import FIELDS, SECRETS, env_name
-from relay.settings.endpoints import mask_credentials
+from relay.settings.catalogue import FIELDS, SECRETS, env_name, every_setting
+from relay.settings.endpoints import mask_credentials, mask_urls
 from relay.settings.fields import Conflict, Path
 
 MASK: Final = "**********"
+_SCALARS: Final = (str, int, float)
+_PATHS: Final = frozenset(
+    path for path, info in FIELDS.items() if File in get_args(info.annotation)
+)
+_URLS: Final = frozenset(
+    setting.path for setting in every_setting() if setting.unit in {"URL", "host:port"}
+)
+_WORD: Final = re.compile(r"[\w.+, -]{0,16}")
+_PATH: Final = re.compile(r"\.{0,2}/|~/|[\w./-]+\.(?:toml|pem|crt|cer|key)\Z|\Z")
 
 
 class Problem(NamedTuple):
@@ -62,11 +73,16 @@ def problems_of(error: ValidationError, origins: Mapping[Path, str]) -> Iterator
             # pydantic ends the location of a wrong key of a dict with "[key]".
             path = tuple(part for part in location if part != "[key]")
             allowed = str(cause) if cause is not None else _allowed(path, entry["msg"])
-            yield _problem(path, origins, entry["input"], allowed)
+            value = None if "[key]" in location else entry["input"]
+            yield _problem(path, origins, value, allowed)
 
 
 def _problem(path: Path, origins: Mapping[Path, str], value: object, allowed: str) -> Problem:
-    return Problem(key_of(path, origins.get(path)), _shown(path, value), allowed)
+    origin = origins.get(path)
+    if origin is None:  # a table where a value belongs: its keys have origins
+        below = (each for key, each in origins.items() if key[: len(path)] == path)
+        origin = next(below, None)
+    return Problem(key_of(path, origin), shown(path, value), allowed)
 
 
 def _allowed(path: Path, message: str) -> str:
@@ -91,11 +107,29 @@ def _value(tables: object, path: Path) -> object:
     return tables
 
 
-def _shown(path: Path, value: object) -> str | None:
+def shown(path: Path, value: object) -> str | None:
+    """Return a wrong value as a message may show it: without anything that may be a secret.
+
+    A secret stands in its own setting, in a URL, in a table that holds it, in place of such a
+    table, or in place of the path of the file that holds it.
+    """
     if value is None:
         return None
-    if path in SECRETS:
+    info = FIELDS.get(path)
+    several = info is not None and get_origin(info.annotation) is tuple
+    items = list(value) if several and isinstance(value, list | tuple) else [value]
+    if path in SECRETS or not all(isinstance(each, _SCALARS) for each in items):
         return MASK
-    if isinstance(value, list | tuple):
-        value = ",".join(map(str, value))
-    return mask_credentials(str(value))
+    text = ",".join(map(str, items))
+    if info is None:
+        return MASK if isinstance(value, str) else text
+    if path in _PATHS:
+        return shown_path(text)
+    if not several and info.annotation is not str and not _WORD.fullmatch(text):
+        return MASK  # too long to be a mistyped number or word
+    return mask_urls(text) if path in _URLS else mask_credentials(text)
+
+
+def shown_path(text: str) -> str:
+    """Return a path of a file, or the mask: the content may stand where its path belongs."""
+    return text if text.isprintable() and _PATH.match(text) else MASK

@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from relay.settings.clients import too_wide
+from relay.settings.clients import WIDEST_IPV4, WIDEST_IPV6, Access
 from relay.settings.common import ProcessSettings
 from relay.settings.endpoints import Endpoint, Upstream
 from relay.settings.fields import Listeners, Networks, Path, Upstreams, setting
@@ -88,6 +88,11 @@ class ServeSettings(JudgingSettings, ProcessSettings):
             for upstream in value
         )
 
+    @property
+    def access(self) -> Access:
+        """Who may relay: the start is refused where it is anyone, and the server asks it."""
+        return Access(self.allow_clients, self.auth.credentials, tls_required=self.tls.required)
+
     def missing(self) -> Iterator[tuple[Path, str | None, str]]:
         """Yield what `serve` cannot run without: an upstream, its password, certificate files."""
         if not self.upstream:
@@ -126,21 +131,23 @@ class ServeSettings(JudgingSettings, ProcessSettings):
         yield from super().conflicts()
 
     def _open_relay(self) -> Iterator[tuple[Path, str]]:
+        access = self.access
         reachable = [endpoint for endpoint in self.listen if not endpoint.loopback]
-        if reachable and not self.allow_clients:
+        if reachable and not access.networks:
             allowed = (
                 f"{reachable[0]} is not loopback: allowed only with PRESEND_ALLOW_CLIENTS, "
                 "the networks of the clients, such as 10.42.0.0/16"
             )
             yield ("listen",), allowed
-        wide = too_wide(self.allow_clients)
-        if wide is not None and not self.auth.required:
+        wide = access.open_to()
+        if wide is not None:
             allowed = (
-                f"{wide} would make an open relay: networks no wider than /8 (IPv4) or /16 (IPv6), "
-                "unless PRESEND_AUTH__USERNAME and PRESEND_AUTH__PASSWORD are set"
+                f"{wide} would make an open relay: networks no wider than /{WIDEST_IPV4} (IPv4) "
+                f"or /{WIDEST_IPV6} (IPv6), and together no more public addresses than one such "
+                "network, unless PRESEND_AUTH__USERNAME and PRESEND_AUTH__PASSWORD are set"
             )
             yield ("allow_clients",), allowed
-        if self.auth.required and reachable and not self.tls.cert_file:
+        if access.credentials is not None and reachable and not self.tls.cert_file:
             allowed = (
                 f"needed where AUTH is required on {reachable[0]}: AUTH is offered only under TLS "
                 "or on loopback"

@@ -24,8 +24,8 @@ class StoreUrl(NamedTuple):
 
 STORE_URLS: Final = {
     "sqlite": StoreUrl(
-        "sqlite:///PATH (the path is absolute)",
-        re.compile(r"sqlite:///.*[^/].*", re.DOTALL),
+        "sqlite:///PATH (the path is absolute; ? and # in it are written %3F and %23)",
+        re.compile(r"sqlite:///[^?#]*[^/?#][^?#]*", re.DOTALL),
         "relay.stores.sqlite",
     ),
     "memory": StoreUrl("memory:", re.compile("memory:"), "relay.stores.memory"),

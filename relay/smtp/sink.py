@@ -3,13 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
 from aiosmtpd.handlers import Mailbox
 from aiosmtpd.smtp import SMTP
 
 if TYPE_CHECKING:
+    from email.message import Message
     from pathlib import Path
+
+_OTHERS: Final = 0o077
+
+
+class _Mailbox(Mailbox):
+    """A Maildir that only its owner may read, whatever the umask is."""
+
+    def __init__(self, mail_dir: Path) -> None:
+        """Make the Maildir if it does not exist."""
+        umask = os.umask(_OTHERS)
+        try:
+            super().__init__(mail_dir)
+        finally:
+            os.umask(umask)
+        mail_dir.chmod(0o700)
+
+    def handle_message(self, message: Message) -> None:
+        """Write a message. Nothing else runs meanwhile that could make a file."""
+        umask = os.umask(_OTHERS)
+        try:
+            super().handle_message(message)
+        finally:
+            os.umask(umask)
 
 
 class Sink:
@@ -23,7 +48,7 @@ class Sink:
     async def start(self) -> int:
         """Listen on a free port and return it."""
         loop = asyncio.get_running_loop()
-        mailbox = Mailbox(self._maildir)
+        mailbox = _Mailbox(self._maildir)
 
         def serve() -> SMTP:
             return SMTP(

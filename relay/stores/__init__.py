@@ -4,7 +4,7 @@ import importlib
 import time
 from collections.abc import Callable
 
-from relay.settings.endpoints import EndpointError
+from relay.settings.endpoints import EndpointError, mask_urls
 from relay.settings.store_urls import find_store_url
 from relay.stores.blocking import BlockingStore
 from relay.stores.protocol import (
@@ -33,6 +33,6 @@ def open_store(url: str, *, campaign: str, clock: Callable[[], float] = time.tim
     try:
         module = importlib.import_module(find_store_url(url).module)
     except EndpointError as error:
-        raise StoreError(f"The store {url} is of no known kind: use {error}.") from None
+        raise StoreError(f"The store {mask_urls(url)} is of no known kind: use {error}.") from None
     store: Store = module.open_url(url, campaign, clock)
     return store

@@ -5,7 +5,7 @@ from typing import Final
 from relay.observe.metrics import Registry, counter, gauge
 from relay.observe.section import Section, Text, counts, note
 from relay.stores.protocol import Store
-from validators.suppression import SuppressionReason
+from validators.suppression import StoreUnavailable, SuppressionReason
 
 SUPPRESSION_ENTRIES: Final = gauge(
     "presend_suppression_entries",
@@ -32,6 +32,8 @@ class StoreMetrics:
 def section(store: Store, url: str) -> Section:
     """Return the section of the status page; `url` is the setting, without a password."""
     entries, trouble = _entries(store), store.healthy()
+    if entries is None:
+        return Section("Suppressions", notes=((Text(url, "soft"), Text(trouble or "", "bad")),))
     health = Text("working", "good") if trouble is None else Text(trouble, "bad")
     about = (Text(url, "soft"), health)
     return Section(
@@ -41,5 +43,10 @@ def section(store: Store, url: str) -> Section:
     )
 
 
-def _entries(store: Store) -> dict[str, int]:
-    return {str(reason): entries for reason, entries in store.counts().items()}
+def _entries(store: Store) -> dict[str, int] | None:
+    """Return the number of entries by reason; None while the store does not know them."""
+    try:
+        counted = store.counts()
+    except StoreUnavailable:
+        return None
+    return {str(reason): entries for reason, entries in counted.items()}

@@ -267,6 +267,159 @@ def test_a_file_that_was_replaced_is_noticed(opened: Callable[[], SqliteStore], 
     assert store.healthy() is None
     path.rename(path.with_suffix(".old"))
     assert "removed or replaced" in (store.healthy() or "")
+    store.refresh()
+    assert "removed or replaced" in (store.healthy() or "")
+
+
+def replace(path: Path, *values: str, clock: Clock) -> None:
+    """Put another store with these addresses in the place of the one at the path."""
+    new = path.with_name("new.db")
+    with closing(SqliteStore(new, campaign="mine", clock=clock)) as store:
+        store.add(map(entry, values))
+    new.replace(path)
+
+
+def test_a_file_that_took_the_place_is_read_and_written(
+    opened: Callable[[], SqliteStore],
+    path: Path,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, other = opened(), opened()
+    store.add([entry("old@example.com")])
+    find = store.find  # as the check keeps it
+    replace(path, "new@example.com", clock=clock)
+    store.refresh()
+    assert find([address("old@example.com"), address("new@example.com")]) == [
+        None,
+        entry("new@example.com"),
+    ]
+    assert store.healthy() is None
+    assert store.counts() == {SuppressionReason.MANUAL: 1}
+    assert other.add([entry("added@example.com")]) == 1
+    store.refresh()
+    assert [it.value for it in store.lookup(address("added@example.com"))] == ["added@example.com"]
+    assert sorted(it.value for it in other.entries()) == ["added@example.com", "new@example.com"]
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+def test_a_removed_file_is_unknown_and_logged_once(
+    opened: Callable[[], SqliteStore], path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = opened()
+    store.add([entry("ann@example.com")])
+    path.rename(path.with_suffix(".old"))
+    for _ in range(10):
+        store.refresh()
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            store.find([address("ann@example.com")])
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            store.lookup(address("ann@example.com"))
+        with pytest.raises(StoreUnavailable, match="removed or replaced"):
+            store.counts()
+        with pytest.raises(StoreError, match="removed or replaced"):
+            store.add([entry("bob@example.com")])
+    assert not path.exists()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    path.with_suffix(".old").rename(path)
+    store.refresh()
+    assert store.find([address("ann@example.com")]) == [entry("ann@example.com")]
+    assert store.add([entry("bob@example.com")]) == 1
+
+
+@pytest.mark.parametrize("bad", [b"", b"no database" * 1000, b"SQLite format 3\0" + b"\0" * 90])
+def test_a_file_that_comes_back_still_has_its_log(
+    opened: Callable[[], SqliteStore], path: Path, bad: bytes
+) -> None:
+    """What takes its place meanwhile is no store, and does not become one by that log."""
+    store = opened()
+    store.add([entry("ann@example.com")])
+    assert path.with_name("presend.db-wal").stat().st_size > 0
+    path.rename(path.with_suffix(".old"))
+    path.write_bytes(bad)
+    for _ in range(3):
+        store.refresh()
+        assert "is damaged, or is none" in (store.healthy() or "")
+        with pytest.raises(StoreUnavailable, match="is damaged, or is none"):
+            store.find([address("ann@example.com")])
+    assert path.read_bytes() == bad
+    path.with_suffix(".old").replace(path)
+    store.refresh()
+    assert store.find([address("ann@example.com")]) == [entry("ann@example.com")]
+
+
+def test_a_change_that_went_to_a_replaced_file_is_no_success(
+    opened: Callable[[], SqliteStore], path: Path, clock: Clock
+) -> None:
+    store = opened()
+
+    def rows() -> Iterator[Suppression]:
+        yield entry("ann@example.com")
+
+    def merged(_: float) -> None:
+        replace(path, "new@example.com", clock=clock)
+
+    with pytest.raises(StoreError, match="former file"):
+        store.import_entries(rows(), merged=merged)
+    assert [it.value for it in store.entries()] == ["new@example.com"]
+
+
+def test_a_log_that_another_process_still_uses_is_not_mixed_with_a_new_file(
+    opened: Callable[[], SqliteStore], path: Path, clock: Clock
+) -> None:
+    store = opened()
+    store.add([entry("old@example.com")])
+    store.refresh()
+    holding = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
+    holding += "c.execute('SELECT 1 FROM tally').fetchall(); print('here', flush=True); "
+    holding += "sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"here\n"
+        replace(path, "new@example.com", clock=clock)
+        store.refresh()
+        with pytest.raises(StoreUnavailable, match="another process uses"):
+            store.find([address("new@example.com")])
+    store.refresh()
+    assert store.find([address("new@example.com"), address("old@example.com")]) == [
+        entry("new@example.com"),
+        None,
+    ]
+
+
+def test_a_long_list_that_took_the_place_stalls_nobody(
+    opened: Callable[[], SqliteStore], path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Opening it takes a bounded number of steps of SQLite's virtual machine, as at the start."""
+    store = opened()
+    new = path.with_name("new.db")
+    with closing(SqliteStore(new, campaign="mine", clock=clock)) as other:
+        other.import_entries(entry(f"user{number}@example.com") for number in range(50_000))
+    new.replace(path)
+    ticks = 0
+
+    def tick() -> int:
+        nonlocal ticks
+        ticks += 1
+        return 0
+
+    connect = sqlite3.connect
+
+    def counted(*args: str, **options: bool) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **options)  # type: ignore[call-overload]
+        connection.set_progress_handler(tick, 100)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", counted)
+    store.refresh()
+    assert store.find([address("user7@example.com")]) == [entry("user7@example.com")]
+    assert 0 < ticks < 60
+    for _ in range(bloom_filter._QUIET_REFRESHES - 1):
+        ticks = 0
+        store.refresh()
+        assert ticks < 20
 
 
 def test_a_long_import_holds_no_view_back(opened: Callable[[], SqliteStore]) -> None:

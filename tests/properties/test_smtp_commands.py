@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from relay.smtp.envelope import Mail, Rcpt
 from relay.smtp.server import commands
+from relay.smtp.server.auth import _header_name
 from relay.smtp.server.commands import BadCommand, Input
 
 _WORDS = st.sampled_from(
@@ -89,3 +90,35 @@ def read(source: Input) -> list[bytes | str]:
         if line is None:
             return found
         found.append(line)
+
+
+SHOWN = re.compile(rb"( [A-Za-z]+=[!-<>-~]+)*")
+"""Parameters of keyword and value in the octets of an esmtp-value (RFC 5321 4.1.2)."""
+
+
+@given(
+    st.sampled_from([b"RET=", b"ENVID=", b"NOTIFY=", b"ORCPT=", b"ORCPT=rfc822;", b"AUTH="]),
+    st.binary(min_size=1, max_size=6)
+    | st.sampled_from([b"NEVER", b"a+0Ab", b"a+2Bb", b"a+2bb", b"SUCCESS,DELAY", b"x;y", b"FULL"]),
+)
+def test_only_shown_octets_are_passed_on(keyword: bytes, value: bytes) -> None:
+    """What goes upstream holds no control and no 8-bit octet, also not after decoding of xtext."""
+    for parse in (lambda line: commands.parse_mail(b"FROM:" + line), to):
+        with contextlib.suppress(BadCommand):
+            passed = parse(b"<a@b.example> " + keyword + value).dsn
+            assert SHOWN.fullmatch(passed), passed
+            decoded = re.sub(rb"\+(..)", lambda it: bytes.fromhex(it[1].decode()), passed)
+            assert b"\n" not in decoded
+            assert b"\r" not in decoded
+
+
+def to(line: bytes) -> Rcpt:
+    """Parse a path and its parameters as those of a RCPT."""
+    return RCPT(b"TO:" + line)
+
+
+@given(st.binary(max_size=300).filter(bytes.strip))
+def test_a_name_in_ehlo_is_fit_for_a_header(argument: bytes) -> None:
+    name = _header_name(argument)
+    assert 0 < len(name) <= 255
+    assert re.fullmatch(r"[A-Za-z0-9._:\[\]?-]+", name, re.ASCII)

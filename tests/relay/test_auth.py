@@ -5,7 +5,8 @@ import base64
 import pytest
 
 from relay.reply import TABLE
-from relay.smtp.server.auth import Credentials, exchange
+from relay.settings.clients import Credentials
+from relay.smtp.server.auth import exchange
 from relay.smtp.server.guesses import Guesses
 
 ACCOUNT = Credentials("ann", "secret")

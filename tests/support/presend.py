@@ -61,7 +61,7 @@ def command(
 class Presend(Closing):
     """A running `presend serve`. As a context manager it is stopped, and its log is checked."""
 
-    def __init__(self, directory: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, settings: Mapping[str, str], *options: str) -> None:
         self.directory = directory
         self.settings = dict(settings)
         self.env = environment(directory, {**_DEFAULTS, **self.settings})
@@ -72,7 +72,7 @@ class Presend(Closing):
         self._changed = threading.Condition()
         self._closed = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "relay", "serve"],
+            [sys.executable, "-m", "relay", "serve", *options],
             cwd=directory,
             env=self.env,
             stdin=subprocess.DEVNULL,

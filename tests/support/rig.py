@@ -20,6 +20,7 @@ from relay.guard.gate import Gate
 from relay.observe.events import Batch, Event, Events
 from relay.observe.metrics import Registry
 from relay.settings import groups
+from relay.settings.clients import Access, parse_network
 from relay.smtp.server.connection import Connection as ServerConnection
 from relay.smtp.server.metrics import ServerMetrics
 from relay.smtp.server.server import Server
@@ -543,7 +544,7 @@ class Rig:
                 most_recipients=limits.recipients,
             ),
             sender_pipeline=pipeline,
-            permits=lambda _peer: True,
+            access=Access(map(parse_network, ("0.0.0.0/0", "::/0"))),
             metrics=ServerMetrics(registry),
             write_buffer=self.write_buffer,
             spawn=self._spawn,

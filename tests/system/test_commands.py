@@ -1,8 +1,12 @@
 """The command dialogue with the application: order, syntax, limits (RFC 5321 4.1, 4.3)."""
 
+import hashlib
+
 import pytest
 
-from tests.support.presend import Presend
+from tests.support import dns
+from tests.support.eventually import eventually
+from tests.support.presend import Presend, Start
 from tests.support.upstream import Upstream
 from tests.support.wire import Client
 
@@ -152,6 +156,75 @@ def test_wrong_arguments(client: Client, command: str, code: int) -> None:
 def test_bad_sender_syntax(client: Client, sender: str, reply: str) -> None:
     assert str(client.cmd(f"MAIL FROM:<{sender}>")).startswith(reply)
     assert client.transact().code == 250
+
+
+@pytest.mark.parametrize("sender", ["root@localhost", "root@vm", "Root@VM-7c9f", "root@3f2a1b4c"])
+def test_a_sender_at_a_single_label(client: Client, upstream: Upstream, sender: str) -> None:
+    """It is what programs in a pod send by default."""
+    assert client.transact(sender=sender).code == 250
+    assert upstream.accepted[-1].sender == sender
+
+
+def test_single_label_senders_may_be_forbidden(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream, SYNTAX__SINGLE_LABEL_SENDER="false")
+    with Client.greeted(presend.smtp_port) as client:
+        reply = client.cmd("MAIL FROM:<root@localhost>")
+        assert str(reply).startswith("553 5.1.7 ")
+        assert "single_label_sender" in reply.text
+        assert "period" not in reply.text
+        assert client.transact().code == 250
+
+
+def test_a_recipient_at_a_single_label(client: Client, upstream: Upstream) -> None:
+    assert client.cmd("MAIL FROM:<news@app.example>").code == 250
+    for recipient in ("root@localhost", "root@vm"):
+        reply = client.cmd(f"RCPT TO:<{recipient}>")
+        assert str(reply).startswith("553 5.1.3 ")
+        assert "single label" in reply.text
+        assert "period" not in reply.text
+    assert not any(line.startswith("RCPT") for line in upstream.commands)
+
+
+def test_senders_that_are_not_in_the_public_dns_are_not_looked_up(
+    start: Start, upstream: Upstream
+) -> None:
+    with dns.silent() as (host, port):
+        presend = start(upstream, DNS_SERVERS=f"{host}:{port}", DNS__TIMEOUT="0.2")
+        with Client.greeted(presend.smtp_port) as client:
+            for domain in ("localhost", "vm", "host.local", "a.localhost", "mail.corp.internal",
+                           "x.invalid", "x.test", "box.home.arpa", "x.onion"):  # fmt: skip
+                assert client.cmd(f"MAIL FROM:<root@{domain}>").code == 250
+                assert client.cmd("RSET").code == 250
+        assert presend.metric("presend_dns_lookup_seconds_count") == 0
+
+
+def test_postmaster_without_a_domain(start: Start, client: Client, upstream: Upstream) -> None:
+    """RFC 5321 4.5.1: it is valid in any case of letters; by default it is a role account."""
+    assert client.cmd("MAIL FROM:<news@app.example>").code == 250
+    for name in ("Postmaster", "postmaster", "POSTMASTER"):
+        reply = client.cmd(f"RCPT TO:<{name}>")
+        assert str(reply).startswith("550 5.7.1 ")
+        assert "role_account (postmaster)" in reply.text
+    for name in ("postmaste", "postmaster@", "abuse"):
+        assert str(client.cmd(f"RCPT TO:<{name}>")).startswith("553 5.1.3 ")
+    with dns.silent() as (host, port):
+        presend = start(
+            upstream, ROLE__ALLOW="postmaster", DNS_SERVERS=f"{host}:{port}", DNS__TIMEOUT="0.2"
+        )
+        with Client.greeted(presend.smtp_port) as other:
+            assert other.transact(to=["PostMaster"], sender="").code == 250
+            assert upstream.accepted[-1].addresses == ["PostMaster"]
+            digest = hashlib.sha256(b"postmaster").hexdigest()
+            assert presend.command("suppress", "add", digest).returncode == 0
+
+            def suppressed() -> bool:
+                assert other.cmd("MAIL FROM:<>").code == 250
+                reply = other.cmd("RCPT TO:<Postmaster>")
+                assert other.cmd("RSET").code == 250
+                return reply.code == 550 and "suppressed" in reply.text
+
+            eventually(suppressed, "postmaster is suppressed")
+        assert presend.metric("presend_dns_lookup_seconds_count") == 0
 
 
 def test_expn_tells_nothing(client: Client) -> None:

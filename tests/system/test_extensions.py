@@ -283,3 +283,55 @@ def test_extensions_are_known_anew_for_each_connection(client: Client, upstream:
         C: RCPT TO:<ann@example.com>
         S: 250 2.1.5 ...
     """)
+
+
+BAD_MAIL = (
+    b"ENVID=a\x01b", b"ENVID=a\x7fb", b"ENVID=\xff", b"ENVID=a=b", b"ENVID=a+b", b"ENVID=a+0Ab",
+    b"ENVID=a+0D", b"ENVID=+80", b"ENVID=\xc3\xa4", b"RET=NONE", b"AUTH=a\x01",
+)  # fmt: skip
+BAD_RCPT = (
+    b"NOTIFY=SOMETIMES", b"NOTIFY=NEVER,SUCCESS", b"NOTIFY=SUCCESS,", b"NOTIFY=\x01",
+    b"NOTIFY=SUCCESS\x1b[2J", b"NOTIFY=\xff", b"ORCPT=rfc822;a\x01@b", b"ORCPT=a@example.com",
+    b"ORCPT=rfc822;\xe4", b"ORCPT=rfc822;a+0D+0ABcc:x", b"ORCPT=rfc 822;a", b"ORCPT=;a",
+    b"ORCPT=rfc822;a=b", b"ORCPT=utf-8;\xc3\xa4@b",
+)  # fmt: skip
+
+
+def test_dsn_parameters_that_are_not_valid(client: Client, upstream: Upstream) -> None:
+    """Control and 8-bit octets went upstream as they came."""
+    for parameter in BAD_MAIL:
+        client.send(b"MAIL FROM:<news@app.example> " + parameter + b"\r\n")
+        assert str(client.reply()).startswith("501 5.5.4 "), parameter
+        assert client.transact().code == 250  # too many bad commands in a row would end the session
+    for parameter in BAD_RCPT:
+        assert client.cmd("MAIL FROM:<news@app.example>").code == 250
+        client.send(b"RCPT TO:<ann@example.com> " + parameter + b"\r\n")
+        assert str(client.reply()).startswith("501 5.5.4 "), parameter
+        assert client.cmd("RSET").code == 250
+        assert client.transact().code == 250
+    assert all(line.isascii() and line.isprintable() for line in upstream.commands)
+
+
+def test_dsn_parameters_that_are_valid(client: Client, upstream: Upstream) -> None:
+    mail = "MAIL FROM:<news@app.example> RET=hdrs ENVID=QQ314159+2B+20x"
+    rcpts = (
+        "RCPT TO:<ann@example.com> NOTIFY=Success,DELAY,failure ORCPT=rfc822;Bob+2Bx@example.org",
+        "RCPT TO:<bob@example.com> NOTIFY=NEVER ORCPT=x400;/C+3DDE/",
+    )
+    assert client.cmd(mail).code == 250
+    for rcpt in rcpts:
+        assert client.cmd(rcpt).code == 250
+    assert client.cmd("RSET").code == 250
+    assert [line for line in upstream.commands if "RCPT" in line][-2:] == list(rcpts)
+    assert mail.partition(" ENVID")[2] in mail_line(upstream)
+    assert client.cmd("MAIL FROM:<news@app.example> SMTPUTF8").code == 250
+    rcpt = "RCPT TO:<ann@example.com> ORCPT=utf-8;\u00e4@example.org"
+    assert client.cmd(rcpt).code == 250
+    assert client.cmd("RSET").code == 250
+
+
+def test_the_name_in_ehlo_in_our_received_header(client: Client, upstream: Upstream) -> None:
+    client.send(b"EHLO a\x01b\x1b\x7f\xff\xc3\xa4(c)\r\n")
+    assert client.reply().code == 250
+    assert client.transact().code == 250
+    assert upstream.accepted[-1].body.startswith(b"Received: from a?b??????c? ([127.0.0.1])")

@@ -293,3 +293,88 @@ def test_a_listener_on_every_address_with_an_allow_list(start: Start, upstream: 
     presend = start(upstream, LISTEN="0.0.0.0:0", ALLOW_CLIENTS="127.0.0.0/8")
     with Client.greeted(presend.smtp_port) as client:
         assert client.transact().code == 250
+
+
+def refused_settings(directory: Path, toml: str, *words: str, **environ: str) -> str:
+    """Run a command with this file, which it has to refuse; return what it says."""
+    file = directory / "presend.toml"
+    file.write_text(toml)
+    done = command(*words, directory=directory, settings={"PRESEND_CONFIG": str(file), **environ})
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("lines", "key"),
+    [
+        ('[auth]\nusername = ""', "auth.username"),
+        ('[auth]\nusername = ""\npassword = ""', "auth.password"),
+        ('[auth]\nusername = "app"\npassword = ""', "auth.password"),
+        ('[auth]\nusername = "app"\npassword_file = "empty"', "auth.password_file"),
+        ('[auth]\nusername = "app"\npassword_file = ""', "auth.password_file"),
+        ('upstream_password = ""', "upstream_password"),
+        ('upstream_password_file = "empty"', "upstream_password_file"),
+        ('campaign_id = ""', "campaign_id"),
+        ('hostname = ""', "hostname"),
+        ('store = ""', "store"),
+        ('[tls]\ncert_file = ""', "tls.cert_file"),
+        ('[upstream_tls]\nca_file = ""', "upstream_tls.ca_file"),
+        ('trusted_domains = [""]', "trusted_domains"),
+        ('[role]\nallow = [" "]', "role.allow"),
+    ],
+)
+def test_an_empty_value_in_the_file_stops_the_start(
+    tmp_path: Path, upstream: Upstream, lines: str, key: str
+) -> None:
+    """Before, an empty user name switched AUTH off where the start took it for switched on."""
+    (tmp_path / "empty").write_text("\n")
+    wide = f'listen = "0.0.0.0:0"\nallow_clients = "0.0.0.0/1"\nupstream = "{upstream.url()}"\n'
+    said = refused_settings(tmp_path, wide + lines, "serve", PRESEND_STORE="")
+    assert f"{key} = " in said
+    assert "empty" in said or key in {"campaign_id", "hostname", "store"}
+
+
+def test_an_empty_variable_counts_as_not_set(start: Start, upstream: Upstream) -> None:
+    presend = start(
+        upstream, AUTH__USERNAME="", AUTH__PASSWORD="", UPSTREAM_PASSWORD="", CAMPAIGN_ID=""
+    )
+    with Client.greeted(presend.smtp_port) as client:
+        assert client.transact().code == 250
+
+
+def test_many_wide_networks_are_refused_as_one_is(tmp_path: Path, upstream: Upstream) -> None:
+    networks = ",".join(f"{number}.0.0.0/8" for number in range(0, 224, 2))
+    given = {"PRESEND_LISTEN": "0.0.0.0:0", "PRESEND_ALLOW_CLIENTS": networks}
+    done = command(
+        "serve", directory=tmp_path, settings={**given, "PRESEND_UPSTREAM": upstream.url()}
+    )
+    assert done.returncode == 2
+    assert "no more public addresses than one" in done.stderr
+
+
+MARK = "Kx7-hunter2-marker"
+
+
+@pytest.mark.parametrize("words", [("config",), ("serve",), ("check", "--no-dns", "/dev/null")])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f'upstream = "smtps://u@h?password={MARK}"',
+        f'auth = "{MARK}"',
+        f'upstream = {{password = "{MARK}"}}',
+        f'upstream = [["{MARK}"]]',
+        f'store = "redis://u:{MARK}@h/0"',
+        f'upstream_password_file = "{MARK}"',
+    ],
+)
+def test_no_command_prints_a_secret(tmp_path: Path, lines: str, words: tuple[str, ...]) -> None:
+    assert MARK not in refused_settings(tmp_path, lines, *words, PRESEND_STORE="")
+
+
+def test_a_store_on_the_command_line_is_masked_too(tmp_path: Path) -> None:
+    store = f"redis://u:{MARK}@h/0"
+    done = command("suppress", "list", "--store", store, directory=tmp_path, settings={})
+    assert done.returncode == 2
+    assert "sqlite:///PATH" in done.stderr
+    assert MARK not in done.stderr

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.validators.addresses import EVERYTHING, fault, valid
-from validators.address import ADDRESS_LIMIT, parse_domain
+from validators.address import ADDRESS_LIMIT, SyntaxOptions, parse_domain
 
 UMLAUT = "\u00fc"
 """Two octets of UTF-8."""
@@ -176,3 +176,55 @@ def test_a_domain_alone(text: str, domain: str) -> None:
 def test_what_is_not_a_domain(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_domain(text)
+
+
+SENDER = SyntaxOptions(sender=True, single_label=True)
+NO_SINGLE_LABEL = SyntaxOptions(sender=True)
+RECIPIENT = SyntaxOptions(postmaster=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "domain"),
+    [
+        ("root@localhost", "localhost"),
+        ("root@vm", "vm"),
+        ("Root@VM-7c9f", "vm-7c9f"),
+        ("root@3f2a1b4c5d6e", "3f2a1b4c5d6e"),
+        ("root@12345", "12345"),
+        ("root@local", "local"),
+        ("root@b\u00fccher", "xn--bcher-kva"),
+        (f"root@{'x' * 63}", "x" * 63),
+    ],
+)
+def test_a_domain_of_one_label_is_an_option_for_senders(text: str, domain: str) -> None:
+    found = valid(text, SENDER)
+    assert (found.domain, found.text) == (domain, text)
+    for refused in (fault(text, NO_SINGLE_LABEL), fault(text), fault(text, RECIPIENT)):
+        assert "is a single label" in refused
+        assert "period" not in refused
+    assert "single_label_sender" in fault(text, NO_SINGLE_LABEL)
+    assert "single_label_sender" not in fault(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["root@", "root", "root@-vm", "root@vm-", "root@v_m", "root@vm.", "root@.vm", "root@v m",
+     f"root@{'x' * 64}", "root@[vm", "root@ab--c", "ro ot@vm", "root@@vm", f"{'a' * 65}@vm"],
+)  # fmt: skip
+def test_what_is_no_label(text: str) -> None:
+    fault(text, SENDER)
+
+
+@pytest.mark.parametrize("text", ["postmaster", "Postmaster", "POSTMASTER", "pOsTmAsTeR"])
+def test_postmaster_needs_no_domain(text: str) -> None:
+    found = valid(text, RECIPIENT)
+    assert (found.text, found.domain, found.canonical) == (text, "", "postmaster")
+    assert "no @-sign" in fault(text)
+    assert "no @-sign" in fault(text, SENDER)
+
+
+@pytest.mark.parametrize(
+    "text", ["postmaster@", "@postmaster", "post-master", "postmaster ", "root"]
+)
+def test_only_postmaster_needs_no_domain(text: str) -> None:
+    fault(text, RECIPIENT)

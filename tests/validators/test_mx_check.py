@@ -5,6 +5,7 @@ from collections.abc import Awaitable
 import pytest
 
 from tests.validators.addresses import EVERYTHING, valid
+from validators.address import SyntaxOptions
 from validators.checks.mx import MxCheck
 from validators.dns import (
     Hosts,
@@ -88,3 +89,12 @@ async def test_a_domain_literal_is_judged_by_its_address(resolver: Resolver) -> 
         Reason.UNROUTABLE,
         Reason.UNROUTABLE,
     ]
+
+
+def test_a_name_that_is_not_fully_qualified_is_not_looked_up() -> None:
+    options = SyntaxOptions(sender=True, single_label=True, postmaster=True)
+    known = {"vm": NullMx(), "": NullMx(), "[IPv6:2001:db8::1]": NullMx()}
+    check = MxCheck(Resolver([], known=known))
+    assert check.examine([valid("root@vm", options), valid("Postmaster", options)]) is CLEAR
+    literal = valid("ann@[IPv6:2001:db8::1]", EVERYTHING)
+    assert check.examine([literal]) == [Finding(Reason.NULL_MX)]

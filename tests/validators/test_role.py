@@ -3,6 +3,7 @@
 import pytest
 
 from tests.validators.addresses import EVERYTHING, valid
+from validators.address import SyntaxOptions
 from validators.checks.role import NAMES, RoleCheck
 from validators.verdict import CLEAR, Finding, Reason
 
@@ -108,3 +109,10 @@ def test_the_data_is_written_as_the_check_reads_it() -> None:
     assert all(name == name.lower() for name in NAMES.spellings)
     assert all(valid(f"{name}@example.com").local == name for name in NAMES.spellings)
     assert min(map(len, NAMES.spellings)) >= 3
+
+
+def test_postmaster_without_a_domain_is_one() -> None:
+    address = valid("Postmaster", SyntaxOptions(postmaster=True))
+    assert RoleCheck().examine([address]) == [Finding(Reason.ROLE_ACCOUNT, "postmaster")]
+    assert RoleCheck(["postmaster"]).examine([address]) is CLEAR
+    assert RoleCheck(["postmaster@example.com"]).examine([address]) != CLEAR

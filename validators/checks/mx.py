@@ -37,6 +37,8 @@ class MxCheck:
         unknown: set[str] = set()
         for place, address in enumerate(group):
             domain = address.domain
+            if "." not in domain and domain[:1] != "[":
+                continue  # not a fully qualified name (RFC 5321 2.3.5), so not one for DNS
             if trusted and self._is_trusted(domain):
                 continue
             route = cached(domain)

@@ -59,7 +59,7 @@ class RoleCheck:
         spellings = NAMES.spellings
         roles: dict[int, Finding] = {}
         for place, address in enumerate(group):
-            local = address.canonical.rpartition("@")[0]
+            local = address.canonical.rpartition("@")[0] or address.canonical
             if "+" in local:
                 local = local.partition("+")[0]
             if local in spellings:

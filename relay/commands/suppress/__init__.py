@@ -26,6 +26,7 @@ from relay.commands.suppress.parsing import (
 )
 from relay.commands.tables import TableError
 from relay.settings import CommonSettings, load_settings
+from relay.settings.endpoints import mask_urls
 from relay.settings.store_urls import check_store
 from relay.stores import BlockingStore, ImportResult, open_store
 from validators.address import Address, SyntaxOptions, parse
@@ -93,14 +94,19 @@ def run(
         return action(args, store, float(int(clock())))
 
 
-def _type(parse_text: Callable[[str], Value]) -> Callable[[str], Value]:
-    """Make a type for argparse of a parser, so that the message of its ValueError is shown."""
+def _type(
+    parse_text: Callable[[str], Value], shown: Callable[[str], str] = str
+) -> Callable[[str], Value]:
+    """Make a type for argparse of a parser, so that the message of its ValueError is shown.
+
+    `shown` returns a wrong text as the message may quote it.
+    """
 
     def checked(text: str) -> Value:
         try:
             return parse_text(text)
         except ValueError as error:
-            raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+            raise argparse.ArgumentTypeError(f"{shown(text)!r}: {error}") from None
 
     return checked
 
@@ -131,7 +137,9 @@ def _action(
     )
     parser.set_defaults(run=function)
     parser.add_argument(
-        "--store", type=_type(check_store), help="sqlite:///PATH, instead of the configured store"
+        "--store",
+        type=_type(check_store, mask_urls),
+        help="sqlite:///PATH, instead of the configured store",
     )
     return parser
 

@@ -17,7 +17,7 @@ from relay.observe.metrics.series import Counter, Histogram, Histograms, Key, Va
 
 _logger = logging.getLogger(__name__)
 
-Reading: TypeAlias = float | Mapping[Any, float]
+Reading: TypeAlias = float | Mapping[Any, float] | None
 """One number; or numbers by the value of the one label, or by a tuple of the values of several."""
 _Sample: TypeAlias = tuple[tuple[str, ...], float | Histogram]
 _Source: TypeAlias = Callable[[], Iterable[_Sample]]
@@ -65,13 +65,15 @@ class Registry:
         """Register a gauge or counter whose numbers `source` returns at each scrape.
 
         Declared label values that the reading lacks are exposed as 0; values that are not declared
-        are added up as `other`. A source that raises takes its metric out of that scrape, and is
-        logged once.
+        are added up as `other`. A source that returns None takes its metric out of that scrape; one
+        that raises does so too, and is logged once.
         """
         allowed = _allowed(declaration)
 
         def samples() -> Iterable[_Sample]:
             reading = source()
+            if reading is None:
+                return []
             if not isinstance(reading, Mapping):
                 return [((), reading)]
             found: dict[Key, float] = dict.fromkeys(declaration.preset, 0)

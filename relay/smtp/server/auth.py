@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import logging
+import re
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
 from relay.reply import TABLE, Reply, challenge
+from relay.settings.clients import Credentials
 from relay.smtp.server.commands import BadCommand
 
 if TYPE_CHECKING:
@@ -26,24 +27,9 @@ MECHANISMS: Final = ("PLAIN", "LOGIN")
 _USERNAME: Final = base64.b64encode(b"Username:")
 _PASSWORD: Final = base64.b64encode(b"Password:")
 _CANCEL: Final = b"*"
+_NEEDED: Final = {"tls": "TLS_NEEDED", "auth": "AUTH_NEEDED"}
+_no_name_octet = re.compile(rb"[^A-Za-z0-9._:\[\]-]").sub
 _EMPTY: Final = b"="  # an initial response of no octets (RFC 4954 4)
-
-
-class Credentials:
-    """The one account that clients may use."""
-
-    __slots__ = ("_password", "_username")
-
-    def __init__(self, username: str, password: str) -> None:
-        """Keep both as octets."""
-        self._username = username.encode()
-        self._password = password.encode()
-
-    def match(self, username: bytes, password: bytes) -> bool:
-        """Compare in a time that does not depend on how much of them is right."""
-        same_name = hmac.compare_digest(username, self._username)
-        same_password = hmac.compare_digest(password, self._password)
-        return same_name and same_password
 
 
 def exchange(credentials: Credentials, argument: bytes) -> Generator[bytes, bytes | None, Reply]:
@@ -111,10 +97,9 @@ class Client:
 
     def check_mail(self) -> None:
         """Raise BadCommand if MAIL needs TLS or AUTH first (RFC 3207 4, RFC 4954 6)."""
-        if self._server.tls_required and not self._connection.tls:
-            raise BadCommand(TABLE["TLS_NEEDED"])
-        if self._server.credentials is not None and not self.authenticated:
-            raise BadCommand(TABLE["AUTH_NEEDED"])
+        need = self._server.access.needs(tls=self._connection.tls, authenticated=self.authenticated)
+        if need is not None:
+            raise BadCommand(TABLE[_NEEDED[need]])
 
     def check_starttls(self, argument: bytes) -> None:
         """Raise BadCommand if TLS cannot begin now (RFC 3207 4)."""
@@ -130,7 +115,7 @@ class Client:
 
         Raises BadCommand if AUTH cannot begin now (RFC 4954 4).
         """
-        if self._server.credentials is None:
+        if self._server.access.credentials is None:
             raise BadCommand(TABLE["NOT_IMPLEMENTED"])
         if self.authenticated or not self.esmtp:
             raise BadCommand(TABLE["BAD_SEQUENCE"])
@@ -145,8 +130,9 @@ class Client:
 
     def begin_auth(self, argument: bytes) -> bytes | Reply:
         """Take an AUTH command; return a challenge as it is sent, or the last reply."""
-        assert self._server.credentials is not None  # noqa: S101 - `check_auth` has seen them
-        self._exchange = exchange(self._server.credentials, argument)
+        credentials = self._server.access.credentials
+        assert credentials is not None  # noqa: S101 - `check_auth` has seen them
+        self._exchange = exchange(credentials, argument)
         return self.respond(None)
 
     def respond(self, line: bytes | None) -> bytes | Reply:
@@ -187,6 +173,9 @@ class Client:
 
 
 def _header_name(argument: bytes) -> str:
-    """Return the name a client gave in EHLO, fit for a header: RFC 5321 4.1.3 octets, bounded."""
-    text = argument.decode("ascii", "replace")[:255]
-    return "".join(c if c.isalnum() or c in "-._:[]" else "?" for c in text if c.isprintable())
+    """Return the name a client gave in EHLO, fit for a header: bounded, and in ASCII.
+
+    An octet that neither a domain nor an address literal has (RFC 5321 4.1.2, 4.1.3) is shown as a
+    question mark.
+    """
+    return _no_name_octet(b"?", argument[:255]).decode("ascii")

@@ -5,6 +5,7 @@ Invariant, held by a property test: any octets give a command or a `BadCommand`,
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from relay.reply import TABLE, Reply
@@ -21,6 +22,14 @@ _LIMITS: Final = {
 LONGEST: Final = 12288
 _NUL: Final = 0  # a number: to look for `b"\0"` in octets takes eight times as long
 _BACKSLASH, _QUOTE, _CLOSE = b'\\">'
+
+# RFC 3461 4: xtext. What it encodes has to be printable ASCII (4.2, 4.4), a tab included, since it
+# is written into the fields of a delivery status notification.
+_XTEXT: Final = rb"(?:[!-*,-<>-~]|\+(?:09|[2-6][0-9A-F]|7[0-9A-E]))"
+_is_xtext = re.compile(_XTEXT + b"+").fullmatch
+_is_orcpt = re.compile(rb"[A-Za-z0-9!#$%&'*/?^_`{|}~.-]+;" + _XTEXT + b"*").fullmatch
+_is_value = re.compile(rb"[!-<>-~\x80-\xff]+").fullmatch  # RFC 5321 4.1.2, RFC 6531 3.3
+_NOTIFY: Final = frozenset((b"SUCCESS", b"FAILURE", b"DELAY"))  # RFC 3461 4.1
 
 
 def limit(line: bytes) -> int:
@@ -135,9 +144,9 @@ def parse_mail(rest: bytes) -> Mail:
                 smtputf8 = True
             case b"RET" if value.upper() in {b"FULL", b"HDRS"}:
                 dsn += b" " + raw
-            case b"ENVID" if 0 < len(value) <= 100:  # noqa: PLR2004 - RFC 3461 4.4
+            case b"ENVID" if len(value) <= 100 and _is_xtext(value):  # noqa: PLR2004 - RFC 3461 4.4
                 dsn += b" " + raw
-            case b"AUTH" if value:
+            case b"AUTH" if _is_value(value):
                 pass  # RFC 4954 5: not trusted, so not passed on
             case b"SIZE" | b"BODY" | b"SMTPUTF8" | b"RET" | b"ENVID" | b"AUTH":
                 raise BadCommand(TABLE["BAD_ARGUMENT"])
@@ -159,15 +168,36 @@ def parse_rcpt(rest: bytes, *, utf8: bool) -> Rcpt:
     dsn = b""
     for key, value, raw in _params(params):
         match key:
-            case b"NOTIFY" if value:
+            case b"NOTIFY" if _is_notify(value.upper()):
                 dsn += b" " + raw
-            case b"ORCPT" if 0 < len(value) <= 500:  # noqa: PLR2004 - RFC 3461 4.2
+            case b"ORCPT" if len(value) <= 500 and _is_original(value, utf8=utf8):  # noqa: PLR2004 - RFC 3461 4.2
                 dsn += b" " + raw
             case b"NOTIFY" | b"ORCPT":
                 raise BadCommand(TABLE["BAD_ARGUMENT"])
             case _:
                 raise BadCommand(TABLE["BAD_PARAMETER"])
     return Rcpt(path, dsn)
+
+
+def _is_notify(value: bytes) -> bool:
+    """Whether `value`, in upper case, is NEVER or a list of occasions (RFC 3461 4.1)."""
+    return value == b"NEVER" or _NOTIFY.issuperset(value.split(b","))
+
+
+def _is_original(value: bytes, *, utf8: bool) -> bool:
+    """Whether `value` is a type, a semicolon, and an original recipient (RFC 3461 4.2).
+
+    With SMTPUTF8 an address of type utf-8 may be written in UTF-8 (RFC 6533 3).
+    """
+    if value.isascii():
+        return _is_orcpt(value) is not None
+    kind, _, address = value.partition(b";")
+    if not utf8 or kind.lower() != b"utf-8" or b"=" in address or b"+" in address:
+        return False
+    try:
+        return address.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
 
 
 def parse_group(rest: bytes, behind: Input, *, utf8: bool, most: int) -> tuple[list[Rcpt], bool]:

@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 from relay import reply as replies
 from relay.reply import TABLE, Reply
+from relay.settings.clients import Access
 from relay.settings.groups import Limits
-from relay.smtp.server.auth import MECHANISMS, Credentials
+from relay.smtp.server.auth import MECHANISMS
 from relay.smtp.server.budget import Budget
 from relay.smtp.server.connection import Connection
 from relay.smtp.server.content import Received
@@ -37,14 +38,13 @@ class Server:
         "_draining",
         "_emptied",
         "_ids",
-        "_permits",
         "_prefix",
+        "access",
         "backend",
         "banner",
         "budget",
         "clock",
         "connections",
-        "credentials",
         "guesses",
         "hostname",
         "limits",
@@ -54,7 +54,6 @@ class Server:
         "sender_pipeline",
         "spawn",
         "tls",
-        "tls_required",
         "turns",
         "write_buffer",
     )
@@ -66,15 +65,13 @@ class Server:
         limits: Limits,
         backend: Backend,
         sender_pipeline: Pipeline,
-        permits: Callable[[str], bool],
+        access: Access,
         metrics: ServerMetrics,
         write_buffer: WriteBuffer,
         spawn: Spawn,
         tls: ssl.SSLContext | None = None,
-        tls_required: bool = False,
-        credentials: Credentials | None = None,
     ) -> None:
-        """`permits` tells whether a client at an IP address may connect."""
+        """`access` decides which clients may relay."""
         self.hostname = hostname
         self.limits = limits
         self.backend = backend
@@ -83,8 +80,6 @@ class Server:
         self.spawn = spawn
         self.clock = backend.clock
         self.tls = tls
-        self.tls_required = tls_required
-        self.credentials = credentials
         self.received = Received(hostname, time.time)
         self.metrics = metrics
         self.turns = Turns(write_buffer.at_turn_end)
@@ -93,7 +88,7 @@ class Server:
         self.read_buffer = memoryview(bytearray(_READ))
         self.banner = replies.banner(hostname)
         self.connections: set[Connection] = set()
-        self._permits = permits
+        self.access = access
         self._draining = False
         self._emptied = asyncio.Event()
         self._prefix = secrets.token_hex(4)
@@ -105,7 +100,7 @@ class Server:
 
     def admit(self, connection: Connection) -> Reply | None:
         """Count a connection in, or return what to say instead of the banner."""
-        if not self._permits(connection.peer):
+        if not self.access.permits(connection.peer):
             self.metrics.session_refused("client")
             return TABLE["CLIENT_REFUSED"]
         if self._draining:
@@ -129,7 +124,7 @@ class Server:
 
     def offers_auth(self, connection: Connection) -> bool:
         """Whether AUTH may be used: never where a password would cross a network in clear."""
-        return self.credentials is not None and (connection.tls or connection.loopback)
+        return self.access.credentials is not None and (connection.tls or connection.loopback)
 
     def ehlo(self, connection: Connection) -> bytes:
         """Return the reply to EHLO."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OCTETS: Final = 256
 """Octets of commands that are read in one turn; the command that reaches them is the last."""
-_LARGE_GROUP: Final = 100
+_LARGE_GROUP: Final = 1000
 _SMALL_GROUP: Final = 10  # while other sessions wait for their turns
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from relay.stores.precedence import in_force, specificity
 from relay.stores.sqlite.bloom_filter import AddressFilter
+from relay.stores.sqlite.place import Identity, identity, log_of
 from relay.stores.sqlite.rows import KINDS, Row, from_row
 from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, probe
 from validators.address import Address
@@ -30,7 +31,7 @@ _FEW: Final = 4096
 """Most entries of kinds other than addresses for which the keys are kept in memory."""
 _RENEWAL: Final = 4096
 """Look-ups after which the read transaction is renewed, for a caller that never refreshes."""
-_PATIENCE: Final = 0.05
+PATIENCE: Final = 0.05
 """Seconds. In WAL mode a reader waits only for a recovery after another process's crash."""
 
 
@@ -39,9 +40,11 @@ class Reader:
 
     def __init__(self, path: Path, *, campaign: str, clock: Callable[[], float]) -> None:
         """Open the file for reading. Raises StoreError. Call `refresh` before the first lookup."""
-        self.connection = open_reader(path, patience=_PATIENCE)
         self._path = path
-        self._file = _identity(path)
+        self.fault: str | None = None
+        """Why look-ups fail; None if they do not."""
+        self.log: Identity | None = None
+        """The write-ahead log of the file."""
         self._campaign = campaign
         self._scopes = (ALL, campaign)
         self._clock = clock
@@ -52,14 +55,21 @@ class Reader:
         self._filter = AddressFilter()
         self._addresses = 0
         self._version: int | None = None
-        self._fault: str | None = None
         self._lookups = 0
+        self.open()
+
+    def open(self) -> None:
+        """Open the file that is at the path now. Raises StoreError. Call `refresh` then."""
+        self.connection = open_reader(self._path, patience=PATIENCE)
         self._cursor = self.connection.cursor()
+        self._version = None
+        self._filter.reset()
+        self.fault = None
 
     def find(self, group: Sequence[Address]) -> list[Suppression | None]:
         """Return the entry in force for each address, the most specific one. StoreUnavailable."""
-        if self._fault is not None:
-            raise StoreUnavailable(self._fault)
+        if self.fault is not None:
+            raise StoreUnavailable(self.fault)
         keys = [self._keys(address) for address in group]
         flat = keys[0] if len(keys) == 1 else [single for several in keys for single in several]
         rows = self._rows(flat)
@@ -75,10 +85,15 @@ class Reader:
             for several in keys
         ]
 
+    def lose(self, fault: str) -> None:
+        """Close the file; look-ups fail with this sentence until `open` and `refresh`."""
+        self.connection.close()
+        self.fault = fault
+
     def _broken(self, error: sqlite3.Error) -> StoreUnavailable:
         """Store a fault, which every look-up raises until `refresh` finds the file readable."""
-        self._fault = explain(self._path, error)
-        return StoreUnavailable(self._fault)
+        self.fault = explain(self._path, error)
+        return StoreUnavailable(self.fault)
 
     def _keys(self, address: Address) -> list[bytes]:
         """Return the keys to look up in the file; none for an address that cannot be listed."""
@@ -93,8 +108,8 @@ class Reader:
 
     def matches(self, address: Address) -> Iterator[Suppression]:
         """Yield the entries in force for one address, of every scope. Raises StoreUnavailable."""
-        if self._fault is not None:
-            raise StoreUnavailable(self._fault)
+        if self.fault is not None:
+            raise StoreUnavailable(self.fault)
         for single in keys_for(address):
             try:
                 rows = self.connection.execute(_ANYWHERE, (single,)).fetchall()
@@ -111,15 +126,16 @@ class Reader:
                 connection.execute("COMMIT")
             version = connection.execute("PRAGMA data_version").fetchone()[0]
             connection.execute("BEGIN")
-            if version != self._version or self._fault is not None:
-                if self._fault is not None:
+            if version != self._version or self.fault is not None:
+                if self.fault is not None:
                     probe(connection)
                 self._read_kinds()
-                self._version, self._fault = version, None
+                self._version, self.fault = version, None
+                self.log = identity(log_of(self._path))
             else:
                 self._filter.advance(connection, self._addresses)
         except sqlite3.Error as error:
-            self._fault = explain(self._path, error)
+            self.fault = explain(self._path, error)
 
     def _read_kinds(self) -> None:
         """Read which kinds have entries, and the keys of kinds that have few."""
@@ -142,14 +158,6 @@ class Reader:
         self._rare = rare
         self._kinds = frozenset(numbers) - rare
         self._hashed = self._kinds - {Kind.ADDRESS}
-
-    def healthy(self) -> str | None:
-        """Return why look-ups fail, or would fail after the next start; None if they do not."""
-        if self._fault is not None:
-            return self._fault
-        if _identity(self._path) != self._file:
-            return f"The suppression store {self._path} was removed or replaced. Start again."
-        return None
 
     def _rows(self, keys: list[bytes]) -> list[Row]:
         """Return the campaign's rows for `keys`, by one query, or by none if there is no key."""
@@ -200,11 +208,3 @@ def _many(size: int) -> str:
 
 
 _MANY: Final = tuple(_many(1 << power) for power in range(_MAX_KEYS.bit_length()))
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

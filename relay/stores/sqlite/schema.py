@@ -4,12 +4,12 @@ Opening takes the same time for ten million entries as for none, because the che
 part of the file.
 """
 
-import os
 import sqlite3
 from pathlib import Path
 from typing import Final
 
 from relay.stores.protocol import StoreError
+from relay.stores.sqlite.place import application_of, check_place, make_file, restrict
 
 VERSION: Final = 1
 _APPLICATION: Final = 0x70726573
@@ -62,15 +62,19 @@ _WAL_LIMIT: Final = 64 * 2**20
 """Octets of the write-ahead log that stay on disk once its content is in the database file."""
 
 
-def open_writer(path: Path, *, patience: float) -> sqlite3.Connection:
-    """Open the file for reading and writing, make it if there is none, and check it.
+def open_writer(path: Path, *, patience: float, create: bool = True) -> sqlite3.Connection:
+    """Open the file for reading and writing, and check it. Raises StoreError.
 
-    `patience` is how long to wait for another process's write, in seconds. Raises StoreError.
+    `patience` is how long to wait for another process's write, in seconds. With `create`, a file
+    is made if there is none, and the tables in it if it is empty.
     """
-    _check_place(path)
+    check_place(path)
+    if create:
+        make_file(path)
     connection = None
     try:
-        connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+        address = f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}"
+        connection = sqlite3.connect(address, uri=True, timeout=patience, isolation_level=None)
         _check_owner(connection, path)
         connection.execute("PRAGMA journal_mode = WAL")
         # Writes are few, and an unsubscribe that was confirmed must outlive a power cut.
@@ -79,9 +83,12 @@ def open_writer(path: Path, *, patience: float) -> sqlite3.Connection:
         # Statements with triggers need some temporary space. A pod with a read-only root file
         # system has no directory for it, and every statement here is small.
         connection.execute("PRAGMA temp_store = MEMORY")
-        if not _is_ours(connection):
+        if create and not _is_ours(connection):
             _create(connection)
+            # Another process knows a new file by its header, and not by the log beside it.
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         probe(connection)
+        restrict(path)
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()
@@ -91,6 +98,18 @@ def open_writer(path: Path, *, patience: float) -> sqlite3.Connection:
             connection.close()
         raise
     return connection
+
+
+def check_store_file(path: Path) -> None:
+    """Raise StoreError if the file, which nobody has open, is no suppression store by its header.
+
+    The log of a former file would make one of a file that is none.
+    """
+    if application_of(path) != _APPLICATION:
+        raise StoreError(
+            f"The suppression store {path} is damaged, or is none. Restore it from a copy, or move "
+            "it away and start again."
+        )
 
 
 def open_reader(path: Path, *, patience: float) -> sqlite3.Connection:
@@ -133,23 +152,6 @@ def explain(path: Path, error: sqlite3.Error) -> str:
     if name.startswith("SQLITE_IOERR"):
         return f"{fault} cannot be read or written: disk error {name}. Check its disk."
     return f"{fault} does not answer ({name}: {error})."
-
-
-def _check_place(path: Path) -> None:
-    """Refuse a path where no file can be, with a plainer message than SQLite's."""
-    directory = path.parent
-    fault = f"The suppression store {path} cannot be opened: "
-    if path.is_dir():
-        raise StoreError(f"{fault}it is a directory. Name a file in it.")
-    if not directory.exists():
-        raise StoreError(f"{fault}there is no directory {directory}. Make it, or use another path.")
-    if not directory.is_dir():
-        raise StoreError(f"{fault}{directory} is no directory. Use another path.")
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise StoreError(
-            f"{fault}{directory} is not writable for user {os.geteuid()}. "
-            "Change its owner, or use another path."
-        )
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path) -> None:

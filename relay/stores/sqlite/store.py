@@ -1,6 +1,7 @@
 """The suppression store in an SQLite file, in WAL mode: one process writes while others read."""
 
 import contextlib
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,9 +11,22 @@ from typing import Final
 
 from relay.stores.precedence import in_force, last_day, specificity
 from relay.stores.protocol import ImportResult, StoreError
-from relay.stores.sqlite.reader import Reader
+from relay.stores.sqlite.place import (
+    Identity,
+    discard_log,
+    identity,
+    log_header,
+    log_of,
+)
+from relay.stores.sqlite.reader import PATIENCE, Reader
 from relay.stores.sqlite.rows import REASONS, Row, from_row, reason_number, to_row
-from relay.stores.sqlite.schema import COLUMNS, explain, open_reader, open_writer
+from relay.stores.sqlite.schema import (
+    COLUMNS,
+    check_store_file,
+    explain,
+    open_reader,
+    open_writer,
+)
 from relay.stores.sqlite.staging import Staging
 from validators.address import Address
 from validators.suppression import (
@@ -23,6 +37,8 @@ from validators.suppression import (
     SuppressionReason,
     key,
 )
+
+_logger = logging.getLogger(__name__)
 
 _BATCH: Final = 100
 """Rows added by one statement in an import, which takes half the time of one statement a row."""
@@ -45,7 +61,7 @@ _PURGE: Final = """
 DELETE FROM suppression WHERE (key, scope) IN (
     SELECT key, scope FROM suppression WHERE expires <= ? LIMIT 10000)
 """
-_CHECKPOINTS: Final = 20
+_CHECKPOINTS: Final = 10
 _CHECKPOINT_PAUSE: Final = 0.1
 """Seconds. Readers renew their read transaction several times a second."""
 
@@ -71,7 +87,15 @@ class SqliteStore:
         self._path = path
         self._campaign = campaign
         self._clock = clock
+        self._patience = patience
+        self._changed = False
         self._writer = open_writer(path, patience=patience)
+        self._file = identity(path)
+        """The file that was last in use, as it was at the last refresh."""
+        self._log_in_use = b""
+        """The header of a former file's log that another process used at the last refresh."""
+        self._lost = False
+        """No file is in use: there is none at the path, or none that can be used."""
         try:
             self._reader = Reader(path, campaign=campaign, clock=clock)
         except StoreError:
@@ -136,6 +160,7 @@ class SqliteStore:
         self, *, scope: str | None = None, reason: SuppressionReason | None = None
     ) -> Iterator[Suppression]:
         """Stream the entries in force (see `AdminStore.entries`), over a connection of its own."""
+        self.refresh()
         now = self._clock()
         number = None if reason is None else reason_number(reason)
         try:
@@ -153,6 +178,8 @@ class SqliteStore:
 
     def counts(self) -> Mapping[SuppressionReason, int]:
         """Return how many entries `find` may return, by reason."""
+        if self._lost:
+            raise StoreUnavailable(self._reader.fault or "")
         try:
             rows = self._reader.connection.execute(
                 "SELECT reason, sum(number) FROM tally WHERE scope IN (?, ?) "
@@ -165,28 +192,106 @@ class SqliteStore:
 
     def healthy(self) -> str | None:
         """Return why the store cannot answer, or None."""
-        return self._reader.healthy()
+        if self._reader.fault is None and not self._in_place():
+            return _gone(self._path)
+        return self._reader.fault
 
     def refresh(self) -> None:
-        """Make changes by other processes visible."""
+        """Make changes by other processes visible, also that the file was replaced or removed."""
+        found = identity(self._path)
+        if not self._lost and found is not None and found.same_file(self._file):
+            self._file = found
+            self._reader.refresh()
+        else:
+            self._reopen(found)
+
+    def _in_place(self) -> bool:
+        """Whether the file that is in use is the one at the path."""
+        found = identity(self._path)
+        return found is not None and found.same_file(self._file)
+
+    def _reopen(self, found: Identity | None) -> None:
+        """Open the file that is at the path now, in place of the one that was there before.
+
+        Nothing is created here: a file that is not there, or is empty, is a fault and not an
+        empty list. It reads and waits no more than a start does, as it runs in the event loop.
+        """
+        fault = self._reader.fault
+        # Both first: two files in use at one path would share, and spoil, the -wal and -shm files.
+        self._reader.lose(fault or _gone(self._path))
+        self._writer.close()
+        self._lost = True
+        try:
+            self._open_again(found)
+        except (StoreError, sqlite3.Error, OSError) as error:
+            self._writer.close()
+            self._reader.lose(str(error))
+            if str(error) != fault:
+                _logger.error("%s", error)  # noqa: TRY400 - the sentence says all
+            return
+        self._lost, self._file = False, found
         self._reader.refresh()
+        _logger.warning(
+            "The suppression store %s was replaced: the file that is there now is in use",
+            self._path,
+        )
+
+    def _open_again(self, found: Identity | None) -> None:
+        """Open the file at the path. Raises StoreError, sqlite3.Error and OSError."""
+        if found is None:
+            raise StoreError(_gone(self._path))
+        if found != self._file:  # else it is back, and so is its log
+            check_store_file(self._path)
+            self._leave_log()
+        self._writer = open_writer(self._path, patience=PATIENCE, create=False)
+        self._writer.execute(f"PRAGMA busy_timeout = {round(self._patience * 1000)}")
+        self._reader.open()
+
+    def _leave_log(self) -> None:
+        """Remove the write-ahead log if it is still the one of the former file. Raises StoreError.
+
+        A process that has changed the new file meanwhile, and has ended, has left no log.
+        """
+        header, log = log_header(self._path), identity(log_of(self._path))
+        if not header or log is None or not log.same_file(self._reader.log):
+            return
+        if self._log_in_use not in (b"", header):
+            return  # it was made by those who used the former one: an inode's number returns
+        if not discard_log(self._path):
+            self._log_in_use = header
+            raise StoreError(
+                f"The suppression store {self._path} was replaced, and another process uses the "
+                "write-ahead log of the former file. It is waited for; if it stays, end it."
+            )
+        self._log_in_use = b""
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file.
+
+        Changes are moved from the write-ahead log into the file: a log that is left beside a file
+        which an operator then replaces would be taken for the log of the new one.
+        """
+        if self._changed and not self._lost:
+            self._checkpoint()
         self._reader.connection.close()
         self._writer.close()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """Run the block in a write transaction, and undo it if it raises. Raises StoreError."""
+        self.refresh()
+        if self._lost:
+            raise StoreError(self._reader.fault)
         connection = self._writer
         try:
             connection.execute("BEGIN IMMEDIATE")
+            self._changed = True
             try:
                 connection.execute(_PURGE, (self._clock(),))
                 connection.execute("DELETE FROM tally WHERE number = 0")
                 yield connection
                 connection.execute("COMMIT")
+                self._check_place()
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -195,6 +300,13 @@ class SqliteStore:
             raise StoreError(explain(self._path, error)) from error
         finally:
             self.refresh()
+
+    def _check_place(self) -> None:
+        """Raise StoreError if the file that was just written is not at the path any more."""
+        if not self._in_place():
+            raise StoreError(
+                f"{_gone(self._path)} The change went to the former file: make it again."
+            )
 
     def _checkpoint(self) -> None:
         """Move a large write-ahead log into the file, since look-ups in the log are slower."""
@@ -210,6 +322,10 @@ class SqliteStore:
         if isinstance(error, sqlite3.Error):
             return StoreUnavailable(explain(self._path, error))
         return StoreUnavailable(str(error))
+
+
+def _gone(path: Path) -> str:
+    return f"The suppression store {path} was removed or replaced."
 
 
 def _put(connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
