@@ -7,6 +7,7 @@ needs. The bounds apply to all rows alike (`tests/hostile/result.py`).
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from tests.bench.clients import BODY_LINE
 from tests.hostile import conducts
 from tests.hostile.conducts import Conduct, behind_a_slow_reply, dripped, flood, unread
 
@@ -27,6 +28,12 @@ class Attack:
     settings: Mapping[str, str] = field(default_factory=dict)
     victim: str = "127.0.0.1"
     """The victim's own address; another than the attacker's where a limit is for each address."""
+    new_domains: bool = False
+    """The victim's recipients are at domains that the relay has not looked up yet."""
+    may_defer: bool = False
+    """The attack uses up what the victim needs: it may get 421 or 451, and loses no message."""
+    fastest: Mapping[str, float] = field(default_factory=dict)
+    """Reply codes, and how many of each the attackers may get in a second."""
 
 
 ATTACKS: Sequence[Attack] = (
@@ -37,6 +44,13 @@ ATTACKS: Sequence[Attack] = (
     Attack("unknown", "20 sessions pipeline unknown commands, and return", flood(b"XYZZY")),
     Attack("connections", "20 clients connect and QUIT without a pause", conducts.connections),
     Attack("idle", "1,000 sessions say EHLO and nothing more", conducts.idle, 1000),
+    Attack(
+        "connections-full",
+        "1,100 sessions say EHLO and nothing more: more than limits.connections",
+        conducts.idle,
+        1100,
+        may_defer=True,
+    ),
     Attack("dripped-command", "200 sessions send one octet a second", dripped(b"NOOP ", 1), 200),
     Attack(
         "dripped-content",
@@ -47,7 +61,7 @@ ATTACKS: Sequence[Attack] = (
     Attack(
         "slow-content",
         "15 sessions send content, 70 octets a second",
-        dripped(conducts.BODY_LINE, 0.25, content=True, step=18),
+        dripped(BODY_LINE, 0.25, content=True, step=18),
         15,
     ),
     Attack(
@@ -72,6 +86,13 @@ ATTACKS: Sequence[Attack] = (
         {"PRESEND_POOL__CONNECTIONS": "102"},
     ),
     Attack(
+        "pipeline-unread",
+        "100 sessions pipeline 60,000 EHLO behind a slow RCPT, and read no reply",
+        behind_a_slow_reply(b"EHLO x", 60_000, reading=False),
+        100,
+        {"PRESEND_POOL__CONNECTIONS": "102"},
+    ),
+    Attack(
         "pipeline-rcpt",
         "100 sessions pipeline 60,000 RCPT behind a slow RCPT",
         behind_a_slow_reply(b"RCPT TO:<a@d0001.mail.example>", 60_000),
@@ -84,9 +105,25 @@ ATTACKS: Sequence[Attack] = (
         conducts.silent_domains,
         100,
     ),
+    Attack(
+        "silent-dns-new",
+        "the same, while the victim's domains are new as well",
+        conducts.silent_domains,
+        100,
+        new_domains=True,
+        may_defer=True,
+    ),
     Attack("unread", "100 sessions pipeline NOOP and read no reply", unread(b"NOOP"), 100),
     Attack("unread-ehlo", "100 sessions pipeline EHLO and read no reply", unread(b"EHLO x"), 100),
-    Attack("auth", "20 sessions guess passwords", conducts.guesses, 20, _AUTH, "127.0.0.2"),
+    Attack(
+        "auth",
+        "20 sessions guess passwords",
+        conducts.guesses,
+        20,
+        _AUTH,
+        "127.0.0.2",
+        fastest={"535": 20},
+    ),
     Attack("http-idle-100", "100 connections to :9100 say nothing", conducts.idle_http, 100),
     Attack("http-idle-1000", "1,000 connections to :9100 say nothing", conducts.idle_http, 1000),
     Attack("http-slow", "100 requests to :9100 at one octet a second", conducts.slow_request, 100),
@@ -116,6 +153,14 @@ ATTACKS: Sequence[Attack] = (
         "10 messages whose final dot the upstream does not answer",
         conducts.upstream_that(b"mute"),
         10,
+    ),
+    Attack(
+        "upstream-full",
+        "30 messages whose final dot the upstream does not answer: more than pool.connections",
+        conducts.upstream_that(b"mute"),
+        30,
+        {"PRESEND_POOL__WAIT": "2"},
+        may_defer=True,
     ),
     Attack(
         "upstream-garble",

@@ -18,7 +18,7 @@ from tests.hostile.result import MIB, Result, Times
 from tests.hostile.victim import PAUSE, Probes, Sent, Victim
 from tests.support.certs import Certificates
 
-BEFORE = 2.0  # seconds of measuring without an attack
+BEFORE = 3.0  # seconds of measuring without an attack
 _WARM = 5  # messages that are not counted: connections and caches are new
 _PORTS = re.compile(r"^ports (\d+ \d+)$", re.MULTILINE)
 _ATTACKING = re.compile(r"^(attacking)$", re.MULTILINE)
@@ -44,7 +44,7 @@ class Rig:
     def peers(self) -> tuple[int, int]:
         """Ports of the upstream and of the name server."""
         log = self.base / "peers.log"
-        command = [sys.executable, "-m", "tests.hostile.peers", self.accepted]
+        command = [sys.executable, "-m", "tests.hostile.peers", str(self.accepted)]
         process = self.stack.enter_context(running(command, log, cwd=presend.ROOT))
         upstream, dns = await_line(_PORTS, process, log).split()
         return int(upstream), int(dns)
@@ -94,18 +94,20 @@ def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
     if user := attack.settings.get("PRESEND_AUTH__USERNAME"):
         credentials = user, attack.settings["PRESEND_AUTH__PASSWORD"]
     with rig.relay(attack.name, attack.settings) as relay:
-        victim = Victim(relay.port, attack.victim, credentials)
-        neighbour = Victim(rig.beside.port, "127.0.0.1", None)
+        victim = Victim(relay.port, attack.victim, credentials, new_domains=attack.new_domains)
+        neighbour = Victim(rig.beside.port)
         for _ in range(_WARM):
             victim.send(Sent())
             neighbour.send(Sent())
         _alternate(BEFORE, {victim: before})
         probes = Probes(relay.http_port)
+        began = time.monotonic()
         with rig.attacked(attack, relay, tally):
             probes.start()
             _alternate(seconds, {victim: under, neighbour: beside})
             probes.end()
             peak = _peak(relay.pid)
+            lasted = time.monotonic() - began
     has = set(rig.accepted.read_text().split())
     return Result(
         attack,
@@ -119,6 +121,7 @@ def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
         peak,
         tally,
         len((before.acknowledged | under.acknowledged) - has),
+        lasted,
     )
 
 

@@ -61,5 +61,7 @@ def _counts(counts: Counter[str], form: str) -> Iterator[str]:
 
 
 def _ms(seconds: float) -> str:
+    if not seconds:
+        return "-"
     milliseconds = seconds * 1000
     return f"{milliseconds:,.{0 if milliseconds >= 100 else 1}f}"
