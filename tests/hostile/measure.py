@@ -88,7 +88,7 @@ class Rig:
 
 
 def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
-    """Measure the victim before the attack and during it, for `seconds` each."""
+    """Measure the victim during the attack for `seconds`, and before it for a shorter time."""
     before, beside, under, tally = Sent(), Sent(), Sent(), Tally()
     credentials = None
     if user := attack.settings.get("PRESEND_AUTH__USERNAME"):
@@ -99,7 +99,7 @@ def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
         for _ in range(_WARM):
             victim.send(Sent())
             neighbour.send(Sent())
-        _alternate(BEFORE, {victim: before})
+        _alternate(min(BEFORE, seconds), {victim: before})
         probes = Probes(relay.http_port)
         began = time.monotonic()
         with rig.attacked(attack, relay, tally):

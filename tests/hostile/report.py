@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from tests.bench.report import aligned, described, machine
 from tests.hostile.result import MEMORY, SLOWEST, Result
 
+WHAT = ("attack", "what it does")
 VICTIM = (
     "attack",
     "alone, ms",
@@ -22,6 +23,7 @@ def text(results: Sequence[Result], seconds: float) -> str:
     """Return the whole report in Markdown."""
     missed = sum(1 for each in results if any(each.missed()))
     parts = [
+        aligned(WHAT, [(f"`{each.attack.name}`", each.attack.title) for each in results]),
         aligned(VICTIM, [tuple(_victim(each)) for each in results]),
         aligned(RELAY, [tuple(_relay(each)) for each in results]),
         (
