@@ -13,6 +13,7 @@ from tests.hostile.conducts import Conduct, behind_a_slow_reply, dripped, flood,
 
 _TLS = {"PRESEND_TLS__CERT_FILE": "{cert}", "PRESEND_TLS__KEY_FILE": "{key}"}
 _AUTH = {"PRESEND_AUTH__USERNAME": "app", "PRESEND_AUTH__PASSWORD": "not-a-secret"}
+_SOON = {"PRESEND_LIMITS__IDLE": "4"}
 _BEGUN = (b"MAIL FROM:<evil@hostile.example>", b"RCPT TO:<ann@d0000.mail.example>")
 _RCPT = (b"RCPT TO:<ann@d0001.mail.example>",) * 20
 
@@ -43,7 +44,7 @@ ATTACKS: Sequence[Attack] = (
     Attack("verbs", "20 sessions pipeline EHLO, HELP, VRFY", flood(b"EHLO x", b"HELP", b"VRFY a")),
     Attack("unknown", "20 sessions pipeline unknown commands, and return", flood(b"XYZZY")),
     Attack("connections", "20 clients connect and QUIT without a pause", conducts.connections),
-    Attack("idle", "1,000 sessions say EHLO and nothing more", conducts.idle, 1000),
+    Attack("idle", "1,000 sessions say EHLO and nothing more", conducts.idle, 1000, _SOON),
     Attack(
         "connections-full",
         "1,100 sessions say EHLO and nothing more: more than limits.connections",
@@ -139,7 +140,11 @@ ATTACKS: Sequence[Attack] = (
     ),
     Attack("tiny-chunks", "10 sessions send BDAT chunks of one octet", conducts.tiny_chunks, 10),
     Attack(
-        "half-handshakes", "200 sessions begin TLS and stop", conducts.half_a_handshake, 200, _TLS
+        "half-handshakes",
+        "200 sessions begin TLS and stop",
+        conducts.half_a_handshake,
+        200,
+        {**_TLS, **_SOON},
     ),
     Attack(
         "handshakes",

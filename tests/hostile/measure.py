@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.bench import presend
 from tests.bench.presend import Presend
 from tests.bench.processes import BenchError, await_line, memory, running
+from tests.bench.servers import SENDER
 from tests.hostile.attacks import Attack
 from tests.hostile.line import Tally
 from tests.hostile.result import MIB, Result, Times
@@ -21,6 +22,7 @@ from tests.support.certs import Certificates
 BEFORE = 3.0  # seconds of measuring without an attack
 _WARM = 5  # messages that are not counted: connections and caches are new
 _PORTS = re.compile(r"^ports (\d+ \d+)$", re.MULTILINE)
+_RELAYED = re.compile(rf'"sender": ?"n\*\*\*@{SENDER.partition("@")[2]}","result": ?"relayed"')
 _ATTACKING = re.compile(r"^(attacking)$", re.MULTILINE)
 
 
@@ -89,7 +91,7 @@ class Rig:
 
 def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
     """Measure the victim during the attack for `seconds`, and before it for a shorter time."""
-    before, beside, under, tally = Sent(), Sent(), Sent(), Tally()
+    warm, before, beside, under, tally = Sent(), Sent(), Sent(), Sent(), Tally()
     credentials = None
     if user := attack.settings.get("PRESEND_AUTH__USERNAME"):
         credentials = user, attack.settings["PRESEND_AUTH__PASSWORD"]
@@ -97,7 +99,7 @@ def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
         victim = Victim(relay.port, attack.victim, credentials, new_domains=attack.new_domains)
         neighbour = Victim(rig.beside.port)
         for _ in range(_WARM):
-            victim.send(Sent())
+            victim.send(warm)
             neighbour.send(Sent())
         _alternate(min(BEFORE, seconds), {victim: before})
         probes = Probes(relay.http_port)
@@ -108,7 +110,8 @@ def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
             probes.end()
             peak = _peak(relay.pid)
             lasted = time.monotonic() - began
-    has = set(rig.accepted.read_text().split())
+    acknowledged = warm.acknowledged | before.acknowledged | under.acknowledged
+    log = relay.log.read_text(errors="replace")
     return Result(
         attack,
         Times.of(before.seconds),
@@ -120,7 +123,9 @@ def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
         probes.failures,
         peak,
         tally,
-        len((before.acknowledged | under.acknowledged) - has),
+        len(acknowledged - set(rig.accepted.read_text().split())),
+        max(0, len(acknowledged) - len(_RELAYED.findall(log))),
+        log.count("Traceback"),
         lasted,
     )
 

@@ -16,7 +16,7 @@ VICTIM = (
     "delivered",
     "result",
 )
-RELAY = ("attack", "probes, ms", "failed", "memory, MiB", "attackers")
+RELAY = ("attack", "probes, ms", "failed", "memory, MiB", "lost / unlogged", "attackers")
 
 
 def text(results: Sequence[Result], seconds: float) -> str:
@@ -29,7 +29,8 @@ def text(results: Sequence[Result], seconds: float) -> str:
         (
             f"{len(results)} attacks of {seconds:g} s each, {missed} of them outside a bound "
             f"(slowdown {SLOWEST:g}, every message delivered, every probe answered, "
-            f"{MEMORY:g} MiB, no acknowledged message lost)."
+            f"{MEMORY:g} MiB, no acknowledged message lost or missing in the log, no "
+            f"traceback)."
         ),
         described(machine()),
     ]
@@ -52,6 +53,7 @@ def _relay(result: Result) -> Iterator[str]:
     yield f"{_ms(result.probes.median)} / {_ms(result.probes.worst)}"
     yield f"{result.failed_probes:,}"
     yield f"{result.peak:.0f}"
+    yield f"{result.lost} / {result.unlogged}"
     ends = ", ".join(_counts(result.tally.ends, "{} {}"))
     replies = ", ".join(_counts(result.tally.replies, "{} times {}"))
     yield f"{ends}; {replies}" if replies else ends

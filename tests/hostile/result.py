@@ -47,6 +47,10 @@ class Result:
     tally: Tally
     lost: int
     """Acknowledged messages that the upstream does not have."""
+    unlogged: int
+    """Acknowledged messages that have no line in the relay's log."""
+    crashes: int
+    """Tracebacks in the relay's log."""
     seconds: float
     """How long the attack lasted."""
 
@@ -71,6 +75,8 @@ class Result:
             "probes": not self.failed_probes,
             "memory": self.peak <= MEMORY,
             "loss": not self.lost,
+            "log": not self.unlogged,
+            "crash": not self.crashes,
             "rate": all(self.tally.replies[code] / self.seconds <= most for code, most in fastest),
         }
         yield from (name for name, holds in bounds.items() if not holds)

@@ -24,7 +24,9 @@ def calm() -> Result:
     """A result within all bounds."""
     times = Times(0.01, 0.02, 0.03)
     tally = Tally(Counter({"open": 20}), Counter({"250": 1000}))
-    return Result(ATTACKS[0], times, times, times, 100, Counter(), times, 0, 60.0, tally, 0, 10.0)
+    return Result(
+        ATTACKS[0], times, times, times, 100, Counter(), times, 0, 60.0, tally, 0, 0, 10.0
+    )
 
 
 def named() -> Iterator[str]:
@@ -65,6 +67,8 @@ def test_every_attack_shows_a_promise() -> None:
         ({"peak": MEMORY + 1}, ["memory"]),
         ({"peak": float("inf")}, ["memory"]),
         ({"lost": 1}, ["loss"]),
+        ({"unlogged": 1}, ["log"]),
+        ({"crashes": 1}, ["crash"]),
     ],
 )
 def test_a_bound_that_does_not_hold_is_told(changes: dict[str, object], missed: list[str]) -> None:
@@ -95,6 +99,8 @@ def test_a_short_attack(tmp_path: Path) -> None:
     assert result.delivered > 0
     assert not result.failures
     assert not result.lost
+    assert not result.unlogged
+    assert not result.crashes
     assert 0 < result.before.median <= result.before.worst
     assert 0 < result.probes.median <= result.probes.worst
     assert 10 < result.peak < 1000
