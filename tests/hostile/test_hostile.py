@@ -25,7 +25,20 @@ def calm() -> Result:
     times = Times(0.01, 0.02, 0.03)
     tally = Tally(Counter({"open": 20}), Counter({"250": 1000}))
     return Result(
-        ATTACKS[0], times, times, times, 100, Counter(), times, 0, 60.0, tally, 0, 0, 10.0
+        ATTACKS[0],
+        before=times,
+        beside=times,
+        under=times,
+        delivered=100,
+        failures=Counter(),
+        probes=times,
+        failed_probes=0,
+        peak=60.0,
+        tally=tally,
+        lost=0,
+        unlogged=0,
+        crashes=0,
+        seconds=10.0,
     )
 
 
