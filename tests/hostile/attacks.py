@@ -17,10 +17,12 @@ _SOON = {"PRESEND_LIMITS__IDLE": "4"}
 _BEGUN = (b"MAIL FROM:<evil@hostile.example>", b"RCPT TO:<ann@d0000.mail.example>")
 _RCPT = (b"RCPT TO:<ann@d0001.mail.example>",) * 20
 
+_REFUSED = (b"RCPT TO:<postmaster@d0001.mail.example>",) * 20
+
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """One attack. `title` completes "While ...", for the report."""
+    """One attack; `title` says in the report what the attackers do."""
 
     name: str
     title: str
@@ -41,6 +43,12 @@ ATTACKS: Sequence[Attack] = (
     Attack("noop", "20 sessions pipeline NOOP", flood(b"NOOP")),
     Attack("mail-rset", "20 sessions pipeline MAIL, RSET", flood(_BEGUN[0], b"RSET")),
     Attack("rcpt", "20 sessions pipeline MAIL, 20 RCPT, RSET", flood(_BEGUN[0], *_RCPT, b"RSET")),
+    Attack(
+        "rcpt-refused",
+        "20 sessions pipeline MAIL, 20 RCPT to role accounts, RSET",
+        flood(_BEGUN[0], *_REFUSED, b"RSET"),
+    ),
+    Attack("messages", "20 sessions send messages without a pause", conducts.messages),
     Attack("verbs", "20 sessions pipeline EHLO, HELP, VRFY", flood(b"EHLO x", b"HELP", b"VRFY a")),
     Attack("unknown", "20 sessions pipeline unknown commands, and return", flood(b"XYZZY")),
     Attack("connections", "20 clients connect and QUIT without a pause", conducts.connections),
@@ -134,6 +142,8 @@ ATTACKS: Sequence[Attack] = (
         conducts.unread_responses,
         100,
     ),
+    Attack("http-flood", "20 clients request /metrics without a pause", conducts.metrics),
+    Attack("http-post", "20 clients send an endless body to :9100", conducts.endless_body),
     Attack("endless-line", "5 sessions send content without a line end", conducts.endless_line, 5),
     Attack(
         "endless-command", "20 sessions send a command without a line end", conducts.endless_command

@@ -175,6 +175,11 @@ async def handshakes(target: Target) -> None:
             await line.writer.start_tls(context)
 
 
+async def messages(target: Target) -> None:
+    """Send whole messages one after another, as an application does that has many to send."""
+    await recipients_for(target, b"ann")
+
+
 async def recipients_for(target: Target, word: bytes) -> None:
     """Send messages one after another to recipients whose local part the upstream obeys."""
     async with greeted(target) as line:
@@ -214,3 +219,21 @@ async def unread_responses(target: Target) -> None:
     request = b"GET /metrics HTTP/1.1\r\nHost: relay.example\r\n\r\n" * 50
     async with connected(target, http=True) as line:
         await _beside(line.send_on(request), line.established())
+
+
+async def metrics(target: Target) -> None:
+    """Request the metrics, each time over a new connection, without a pause."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: relay.example\r\nConnection: close\r\n\r\n"
+    while True:
+        async with connected(target, http=True) as line:
+            await line.send(request)
+            response = await line.reader.read()
+            target.tally.replies[response[9:12].decode() or "none"] += 1
+
+
+async def endless_body(target: Target) -> None:
+    """Send a request whose body never ends, as fast as it is taken."""
+    head = b"POST / HTTP/1.1\r\nHost: relay.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with connected(target, http=True) as line:
+        await line.send(head)
+        await _pump(line, b"8000\r\n" + b"x" * 0x8000 + b"\r\n")
