@@ -8,7 +8,6 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from functools import partial
 
 _CODES = re.compile(rb"^(\d\d\d) ", re.MULTILINE)
 _CHUNK = 1 << 18
@@ -79,8 +78,10 @@ class Line:
     async def established(self) -> None:
         """Wait, without reading, until the relay has closed the connection."""
         sock = self.writer.get_extra_info("socket")
-        state = partial(sock.getsockopt, socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-        while state()[0] == _ESTABLISHED:  # noqa: ASYNC110 - the kernel tells only who asks
+        while sock.fileno() >= 0:
+            state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            if state != _ESTABLISHED:
+                break
             await asyncio.sleep(_POLL)
         raise Gone("closed")
 
