@@ -23,6 +23,7 @@ BEFORE = 3.0  # seconds of measuring without an attack
 _WARM = 5  # messages that are not counted: connections and caches are new
 _PORTS = re.compile(r"^ports (\d+ \d+)$", re.MULTILINE)
 _RELAYED = f'@{SENDER.partition("@")[2]}","result":"relayed"'.encode()
+_TALLY = re.compile(r"^(\{.*\})$", re.MULTILINE)
 _ATTACKING = re.compile(r"^(attacking)$", re.MULTILINE)
 
 
@@ -81,10 +82,7 @@ class Rig:
         with running(command, log, cwd=presend.ROOT) as process:
             await_line(_ATTACKING, process, log)
             yield
-        last = log.read_text().splitlines()[-1]
-        if not last.startswith("{"):
-            raise BenchError(f"{attack.name}: the attacker failed: {log.read_text()[-2000:]}")
-        told = json.loads(last)
+        told = json.loads(await_line(_TALLY, process, log))
         tally.ends.update(told["ends"])
         tally.replies.update(told["replies"])
 
