@@ -38,7 +38,7 @@ image: $(SYNCED) ## build the image and run it in a pod: needs root, podman, run
 bench: $(SYNCED) ## compare speed and memory with other relays: ten minutes, root on Debian
 	$(BIN)/python -m tests.bench $(ARGS)
 
-hostile: $(SYNCED) ## attack the relay, and measure its other clients, probes and memory: eight minutes
+hostile: $(SYNCED) ## attack the relay, and measure its other clients, probes and memory: ten minutes
 	$(BIN)/python -m tests.hostile $(ARGS)
 
 format: $(SYNCED) ## fix and format the code with ruff

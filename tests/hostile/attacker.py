@@ -4,6 +4,7 @@ It attacks until SIGTERM, or LONGEST at most, and then prints its tally as one l
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -41,18 +42,14 @@ async def attack(conduct: Conduct, sessions: int, target: Target) -> None:
     """Run all sessions until SIGTERM."""
     over = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
-    clients = [asyncio.ensure_future(client(conduct, target)) for _ in range(sessions)]
-    sys.stdout.write("attacking\n")
-    sys.stdout.flush()
-    try:
-        async with asyncio.timeout(LONGEST):
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST), asyncio.TaskGroup() as group:
+            clients = [group.create_task(client(conduct, target)) for _ in range(sessions)]
+            sys.stdout.write("attacking\n")
+            sys.stdout.flush()
             await over.wait()
-    except TimeoutError:
-        pass
-    finally:
-        for each in clients:
-            each.cancel()
-        await asyncio.gather(*clients, return_exceptions=True)
+            for each in clients:
+                each.cancel()
 
 
 def main(name: str, smtp: str, http: str) -> None:

@@ -7,7 +7,8 @@ these have been seen in applications.
 import asyncio
 import base64
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 from tests.bench.clients import BODY_LINE
 from tests.hostile.line import Line, Target, connected, greeted, unchecked
@@ -21,19 +22,19 @@ _CONTENT = BODY_LINE * 900  # 64 KiB
 _numbers = itertools.count()
 
 
+async def _beside(speaking: Coroutine[Any, Any, None], until: Coroutine[Any, Any, None]) -> None:
+    """Speak until the other coroutine raises Gone or is cancelled."""
+    task = asyncio.ensure_future(speaking)
+    try:
+        await until
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def _pump(line: Line, octets: bytes) -> None:
     """Send the same octets again and again, as fast as the relay takes them, and read replies."""
-
-    async def write() -> None:
-        while True:
-            await line.send(octets)
-
-    writing = asyncio.ensure_future(write())
-    try:
-        await line.read_on()
-    finally:
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
+    await _beside(line.send_on(octets), line.read_on())
 
 
 def flood(*commands: bytes, times: int = 200) -> Conduct:
@@ -53,8 +54,7 @@ def unread(*commands: bytes, times: int = 200) -> Conduct:
 
     async def conduct(target: Target) -> None:
         async with greeted(target) as line:
-            while True:
-                await line.send(octets)
+            await _beside(line.send_on(octets), line.established())
 
     return conduct
 
@@ -73,18 +73,14 @@ async def idle(target: Target) -> None:
         await line.read_on()
 
 
-def behind_a_slow_reply(command: bytes, times: int) -> Conduct:
+def behind_a_slow_reply(command: bytes, times: int, *, reading: bool = True) -> Conduct:
     """Return a session that pipelines commands behind a RCPT whose reply takes long."""
     octets = _MAIL + b"RCPT TO:<slow@d0000.mail.example>\r\n" + (command + b"\r\n") * times
 
     async def conduct(target: Target) -> None:
         async with greeted(target) as line:
-            sending = asyncio.ensure_future(line.send(octets))
-            try:
-                await line.read_on()
-            finally:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+            listening = line.read_on() if reading else line.established()
+            await _beside(line.send(octets), listening)
 
     return conduct
 
@@ -114,25 +110,21 @@ async def stalled_content(target: Target) -> None:
         await _pump(line, _CONTENT)
 
 
+async def _drip(line: Line, octets: bytes, pause: float, step: int) -> None:
+    for position in itertools.count(0, step):
+        start = position % len(octets)
+        await line.send(octets[start : start + step])
+        await asyncio.sleep(pause)
+
+
 def dripped(octets: bytes, pause: float, *, content: bool = False, step: int = 1) -> Conduct:
     """Return a session that sends `step` octets and pauses, as a command or as content."""
-
-    async def drip(line: Line) -> None:
-        for position in itertools.count(0, step):
-            start = position % len(octets)
-            await line.send(octets[start : start + step])
-            await asyncio.sleep(pause)
 
     async def conduct(target: Target) -> None:
         async with greeted(target) as line:
             if content:
                 await begun(line)
-            dripping = asyncio.ensure_future(drip(line))
-            try:
-                await line.read_on()
-            finally:
-                dripping.cancel()
-                await asyncio.gather(dripping, return_exceptions=True)
+            await _beside(_drip(line, octets, pause, step), line.read_on())
 
     return conduct
 
@@ -183,6 +175,11 @@ async def handshakes(target: Target) -> None:
             await line.writer.start_tls(context)
 
 
+async def messages(target: Target) -> None:
+    """Send whole messages one after another, as an application does that has many to send."""
+    await recipients_for(target, b"ann")
+
+
 async def recipients_for(target: Target, word: bytes) -> None:
     """Send messages one after another to recipients whose local part the upstream obeys."""
     async with greeted(target) as line:
@@ -212,14 +209,31 @@ async def idle_http(target: Target) -> None:
 
 async def slow_request(target: Target) -> None:
     """Send a request to the HTTP port, one octet a second."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: relay.example\r\n" + b"X-A: b\r\n" * 1000
     async with connected(target, http=True) as line:
-        for octet in b"GET /metrics HTTP/1.1\r\nHost: relay.example\r\n" + b"X-A: b\r\n" * 1000:
-            await line.send(bytes((octet,)))
-            await asyncio.sleep(1)
+        await _beside(_drip(line, request, 1.0, 1), line.read_on())
 
 
 async def unread_responses(target: Target) -> None:
     """Request the metrics again and again, and read no response."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: relay.example\r\n\r\n" * 50
     async with connected(target, http=True) as line:
-        while True:
-            await line.send(b"GET /metrics HTTP/1.1\r\nHost: relay.example\r\n\r\n" * 50)
+        await _beside(line.send_on(request), line.established())
+
+
+async def metrics(target: Target) -> None:
+    """Request the metrics, each time over a new connection, without a pause."""
+    request = b"GET /metrics HTTP/1.1\r\nHost: relay.example\r\nConnection: close\r\n\r\n"
+    while True:
+        async with connected(target, http=True) as line:
+            await line.send(request)
+            response = await line.reader.read()
+            target.tally.replies[response[9:12].decode() or "none"] += 1
+
+
+async def endless_body(target: Target) -> None:
+    """Send a request whose body never ends, as fast as it is taken."""
+    head = b"POST / HTTP/1.1\r\nHost: relay.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with connected(target, http=True) as line:
+        await line.send(head)
+        await _pump(line, b"8000\r\n" + b"x" * 0x8000 + b"\r\n")

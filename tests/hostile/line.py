@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 
 _CODES = re.compile(rb"^(\d\d\d) ", re.MULTILINE)
 _CHUNK = 1 << 18
+_ESTABLISHED = 1  # the state in tcp_info of Linux
+_POLL = 0.2  # seconds
 _LONGEST = 1 << 16  # octets of a line of the relay's
 
 
@@ -66,6 +69,21 @@ class Line:
             for code, times in Counter(codes).items():
                 self.tally.replies[code.decode()] += times
         return len(codes)
+
+    async def send_on(self, octets: bytes) -> None:
+        """Write the same octets again and again, as fast as the relay takes them."""
+        while True:
+            await self.send(octets)
+
+    async def established(self) -> None:
+        """Wait, without reading, until the relay has closed the connection."""
+        sock = self.writer.get_extra_info("socket")
+        while sock.fileno() >= 0:
+            state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+            if state != _ESTABLISHED:
+                break
+            await asyncio.sleep(_POLL)
+        raise Gone("closed")
 
     async def replies(self, number: int) -> None:
         """Read until that many replies have come."""

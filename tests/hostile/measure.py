@@ -12,15 +12,18 @@ from pathlib import Path
 from tests.bench import presend
 from tests.bench.presend import Presend
 from tests.bench.processes import BenchError, await_line, memory, running
+from tests.bench.servers import SENDER
 from tests.hostile.attacks import Attack
 from tests.hostile.line import Tally
 from tests.hostile.result import MIB, Result, Times
 from tests.hostile.victim import PAUSE, Probes, Sent, Victim
 from tests.support.certs import Certificates
 
-BEFORE = 2.0  # seconds of measuring without an attack
+BEFORE = 3.0  # seconds of measuring without an attack
 _WARM = 5  # messages that are not counted: connections and caches are new
 _PORTS = re.compile(r"^ports (\d+ \d+)$", re.MULTILINE)
+_RELAYED = f'@{SENDER.partition("@")[2]}","result":"relayed"'.encode()
+_TALLY = re.compile(r"^(\{.*\})$", re.MULTILINE)
 _ATTACKING = re.compile(r"^(attacking)$", re.MULTILINE)
 
 
@@ -44,7 +47,7 @@ class Rig:
     def peers(self) -> tuple[int, int]:
         """Ports of the upstream and of the name server."""
         log = self.base / "peers.log"
-        command = [sys.executable, "-m", "tests.hostile.peers", self.accepted]
+        command = [sys.executable, "-m", "tests.hostile.peers", str(self.accepted)]
         process = self.stack.enter_context(running(command, log, cwd=presend.ROOT))
         upstream, dns = await_line(_PORTS, process, log).split()
         return int(upstream), int(dns)
@@ -79,34 +82,34 @@ class Rig:
         with running(command, log, cwd=presend.ROOT) as process:
             await_line(_ATTACKING, process, log)
             yield
-        last = log.read_text().splitlines()[-1]
-        if not last.startswith("{"):
-            raise BenchError(f"{attack.name}: the attacker failed: {log.read_text()[-2000:]}")
-        told = json.loads(last)
+        told = json.loads(await_line(_TALLY, process, log))
         tally.ends.update(told["ends"])
         tally.replies.update(told["replies"])
 
 
 def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
-    """Measure the victim before the attack and during it, for `seconds` each."""
-    before, beside, under, tally = Sent(), Sent(), Sent(), Tally()
+    """Measure the victim during the attack for `seconds`, and before it for a shorter time."""
+    warm, before, beside, under, tally = Sent(), Sent(), Sent(), Sent(), Tally()
     credentials = None
     if user := attack.settings.get("PRESEND_AUTH__USERNAME"):
         credentials = user, attack.settings["PRESEND_AUTH__PASSWORD"]
     with rig.relay(attack.name, attack.settings) as relay:
-        victim = Victim(relay.port, attack.victim, credentials)
-        neighbour = Victim(rig.beside.port, "127.0.0.1", None)
+        victim = Victim(relay.port, attack.victim, credentials, new_domains=attack.new_domains)
+        neighbour = Victim(rig.beside.port)
         for _ in range(_WARM):
-            victim.send(Sent())
+            victim.send(warm)
             neighbour.send(Sent())
-        _alternate(BEFORE, {victim: before})
+        _alternate(min(BEFORE, seconds), {victim: before})
         probes = Probes(relay.http_port)
+        began = time.monotonic()
         with rig.attacked(attack, relay, tally):
             probes.start()
             _alternate(seconds, {victim: under, neighbour: beside})
             probes.end()
             peak = _peak(relay.pid)
-    has = set(rig.accepted.read_text().split())
+            lasted = time.monotonic() - began
+    acknowledged = warm.acknowledged | before.acknowledged | under.acknowledged
+    relayed, crashes = _counts(relay.log, _RELAYED, b"Traceback")
     return Result(
         attack,
         Times.of(before.seconds),
@@ -118,7 +121,10 @@ def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
         probes.failures,
         peak,
         tally,
-        len((before.acknowledged | under.acknowledged) - has),
+        len(acknowledged - set(rig.accepted.read_text().split())),
+        max(0, len(acknowledged) - relayed),
+        crashes,
+        lasted,
     )
 
 
@@ -137,3 +143,14 @@ def _peak(pid: int) -> float:
         return memory(pid, "VmHWM") / MIB
     except (OSError, BenchError):
         return float("inf")
+
+
+def _counts(log: Path, *texts: bytes) -> list[int]:
+    """Count the lines of a log, which may be very long, that contain each of the texts."""
+    counts = [0] * len(texts)
+    with log.open("rb") as lines:
+        for line in lines:
+            for position, text in enumerate(texts):
+                counts[position] += text in line
+    log.unlink()
+    return counts

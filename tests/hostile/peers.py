@@ -24,7 +24,8 @@ SILENT = "silent.example"
 NUMBER = re.compile(rb"^X-Number: (\S+)\r?$", re.MULTILINE)
 _SMALL = 8192  # octets of a receive buffer: an upstream that does not read holds the relay soon
 _PATH = re.compile(rb"<(\w+)[^>]*>")
-_SLOW = 4.0  # seconds: what waits behind is answered during the attack
+_HEAD = 2048  # octets of a message in which X-Number is looked for
+_SLOW = 2.0  # seconds: what waits behind is answered during the attack
 
 
 class Upstream(asyncio.Protocol):
@@ -33,7 +34,7 @@ class Upstream(asyncio.Protocol):
     def __init__(self, accepted: Path) -> None:
         """`accepted` is the file that gets a line for each message answered 250."""
         self.accepted = accepted
-        self.unread = b""
+        self.unread = self.head = b""
         self.content = False
         self.deaf = self.mute = False
         self.held: list[bytes] | None = None  # replies that wait behind a slow one
@@ -49,21 +50,25 @@ class Upstream(asyncio.Protocol):
         self.unread += data
         while True:
             end = self.unread.find(b"\r\n.\r\n" if self.content else b"\r\n")
+            if self.content and len(self.head) < _HEAD:
+                self.head += self.unread[:_HEAD]
             if end < 0:
+                if self.content:
+                    self.unread = self.unread[-4:]  # as much of the end as may have come
                 return
             if self.content:
-                message, self.unread = self.unread[:end], self.unread[end + 5 :]
-                self.message(message)
+                self.unread = self.unread[end + 5 :]
+                self.message()
             else:
                 line, self.unread = self.unread[:end], self.unread[end + 2 :]
                 self.command(line)
 
-    def message(self, message: bytes) -> None:
+    def message(self) -> None:
         """Take a message, unless it is one whose final dot gets no reply."""
         self.content = False
         if self.mute:
             return
-        if found := NUMBER.search(message):
+        if found := NUMBER.search(self.head):
             with self.accepted.open("ab") as file:
                 file.write(found[1] + b"\n")
         self.say(b"250 2.0.0 Accepted\r\n")
@@ -83,6 +88,7 @@ class Upstream(asyncio.Protocol):
                 self.rcpt(found[1] if found else b"")
             case b"DATA":
                 self.content = True
+                self.head = b""
                 self.unread = b"\r\n" + self.unread  # the dot may be the first line
                 self.say(b"354 Go ahead\r\n")
                 if self.deaf:

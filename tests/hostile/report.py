@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from tests.bench.report import aligned, described, machine
 from tests.hostile.result import MEMORY, SLOWEST, Result
 
+WHAT = ("attack", "what it does")
 VICTIM = (
     "attack",
     "alone, ms",
@@ -15,19 +16,21 @@ VICTIM = (
     "delivered",
     "result",
 )
-RELAY = ("attack", "probes, ms", "failed", "memory, MiB", "attackers")
+RELAY = ("attack", "probes, ms", "failed", "memory, MiB", "lost / unlogged", "attackers")
 
 
 def text(results: Sequence[Result], seconds: float) -> str:
     """Return the whole report in Markdown."""
     missed = sum(1 for each in results if any(each.missed()))
     parts = [
+        aligned(WHAT, [(f"`{each.attack.name}`", each.attack.title) for each in results]),
         aligned(VICTIM, [tuple(_victim(each)) for each in results]),
         aligned(RELAY, [tuple(_relay(each)) for each in results]),
         (
             f"{len(results)} attacks of {seconds:g} s each, {missed} of them outside a bound "
             f"(slowdown {SLOWEST:g}, every message delivered, every probe answered, "
-            f"{MEMORY:g} MiB, no acknowledged message lost)."
+            f"{MEMORY:g} MiB, no acknowledged message lost or missing in the log, no "
+            f"traceback)."
         ),
         described(machine()),
     ]
@@ -50,6 +53,7 @@ def _relay(result: Result) -> Iterator[str]:
     yield f"{_ms(result.probes.median)} / {_ms(result.probes.worst)}"
     yield f"{result.failed_probes:,}"
     yield f"{result.peak:.0f}"
+    yield f"{result.lost} / {result.unlogged}"
     ends = ", ".join(_counts(result.tally.ends, "{} {}"))
     replies = ", ".join(_counts(result.tally.replies, "{} times {}"))
     yield f"{ends}; {replies}" if replies else ends
@@ -61,5 +65,7 @@ def _counts(counts: Counter[str], form: str) -> Iterator[str]:
 
 
 def _ms(seconds: float) -> str:
+    if not seconds:
+        return "-"
     milliseconds = seconds * 1000
     return f"{milliseconds:,.{0 if milliseconds >= 100 else 1}f}"

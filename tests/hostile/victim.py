@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.bench.clients import body
-from tests.bench.servers import SENDER, domain
+from tests.bench.servers import SENDER, ZONE, domain
 from tests.support.wire import Client
 
 PATIENCE = 20.0  # seconds the victim and the probes wait, for a whole message or response
@@ -40,15 +40,23 @@ class Sent:
 class Victim:
     """A client that sends one message a connection; `address` is its own."""
 
-    def __init__(self, port: int, address: str, credentials: tuple[str, str] | None) -> None:
-        """With `credentials`, the victim authenticates with AUTH PLAIN."""
+    def __init__(
+        self,
+        port: int,
+        address: str = "127.0.0.1",
+        credentials: tuple[str, str] | None = None,
+        *,
+        new_domains: bool = False,
+    ) -> None:
+        """With `credentials` it uses AUTH PLAIN; `new_domains` makes each recipient's unique."""
         self.port = port
         self.address = address
         self.credentials = credentials
+        self.new_domains = new_domains
 
     def send(self, sent: Sent) -> None:
         """Send one whole message, from connecting to the reply to QUIT, and record it."""
-        number = f"victim-{next(_numbers)}"
+        number = next(_numbers)
         began = time.perf_counter()
         try:
             refusal = self._converse(number)
@@ -61,9 +69,9 @@ class Victim:
             sent.failures[refusal] += 1
         else:
             sent.seconds.append(time.perf_counter() - began)
-            sent.acknowledged.add(number)
+            sent.acknowledged.add(str(number))
 
-    def _converse(self, number: str) -> str:
+    def _converse(self, number: int) -> str:
         """Return the first refusal's code, or "" for a message that was acknowledged."""
         until = time.monotonic() + PATIENCE
         with Client(self.port, source=self.address, timeout=PATIENCE) as client:
@@ -79,13 +87,14 @@ class Victim:
             client.cmd("QUIT")
             return ""
 
-    def _commands(self, number: str) -> Iterator[str]:
+    def _commands(self, number: int) -> Iterator[str]:
         yield "EHLO victim.example"
         if self.credentials:
             response = "\0{}\0{}".format(*self.credentials)
             yield f"AUTH PLAIN {base64.b64encode(response.encode()).decode()}"
         yield f"MAIL FROM:<{SENDER}>"
-        yield f"RCPT TO:<customer@{domain(hash(number) % _DOMAINS)}>"
+        place = f"n{number}.{ZONE}" if self.new_domains else domain(number % _DOMAINS)
+        yield f"RCPT TO:<customer@{place}>"
         yield "DATA"
 
 
