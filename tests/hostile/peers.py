@@ -50,13 +50,13 @@ class Upstream(asyncio.Protocol):
         self.unread += data
         while True:
             end = self.unread.find(b"\r\n.\r\n" if self.content else b"\r\n")
-            if self.content and len(self.head) < _HEAD:
-                self.head += self.unread[:_HEAD]
             if end < 0:
-                if self.content:
+                if self.content and len(self.unread) > _HEAD:
+                    self.head = self.head or self.unread[:_HEAD]
                     self.unread = self.unread[-4:]  # as much of the end as may have come
                 return
             if self.content:
+                self.head = self.head or self.unread[:end]
                 self.unread = self.unread[end + 5 :]
                 self.message()
             else:
