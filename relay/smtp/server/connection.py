@@ -109,7 +109,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        self.data_received(bytes(self._server.read_buffer[:nbytes]))
+        buffer = self._server.read_buffer
+        if nbytes == len(buffer):
+            self._server.turns.has_read(self)
+        self.data_received(bytes(buffer[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         """Hand octets to the session; stop reading from a client that is too far ahead."""

@@ -20,6 +20,7 @@ TOO_FAR_AHEAD: Final = 1
 UPSTREAM_SLOW: Final = 2
 REPLIES_UNREAD: Final = 4
 HANDSHAKING: Final = 8
+MUCH_READ: Final = 16
 
 
 class Flow:

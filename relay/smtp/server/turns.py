@@ -3,18 +3,27 @@
 A session reads commands of OCTETS octets of what arrived, and the rest in later turns. In each
 iteration of the event loop one of the sessions with commands left has a turn, in rotation, so that
 an iteration stays short however many clients send however much.
+
+The same holds for octets: when FULL_READS times a whole read buffer has been read in an iteration,
+whoever reads another one goes on in a later iteration, in rotation as well. libuv would read on
+from each connection as long as octets keep coming.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from typing import TYPE_CHECKING, Final
+
+from relay.smtp.server.flow import MUCH_READ
 
 if TYPE_CHECKING:
     from relay.smtp.server.connection import Connection
 
 OCTETS: Final = 256
 """Octets of commands that are read in one turn; the command that reaches them is the last."""
+FULL_READS: Final = 4
+"""Reads that fill the read buffer, in one iteration, of all connections together."""
 _LARGE_GROUP: Final = 1000
 _SMALL_GROUP: Final = 10  # while other sessions wait for their turns
 
@@ -22,7 +31,7 @@ _SMALL_GROUP: Final = 10  # while other sessions wait for their turns
 class Turns:
     """The connections with commands left to read, in the order in which they have their turns."""
 
-    __slots__ = ("_at_turn_end", "_queue", "largest_group")
+    __slots__ = ("_at_turn_end", "_queue", "_reads", "_stopped", "largest_group")
 
     def __init__(self, at_turn_end: Callable[[Callable[[], None]], object]) -> None:
         """`at_turn_end` runs a callback in the next iteration: `loop.call_soon`."""
@@ -30,6 +39,8 @@ class Turns:
         """Most RCPTs to be judged and sent on together; the next ones form a group of their own."""
         self._at_turn_end = at_turn_end
         self._queue: dict[Connection, None] = {}
+        self._stopped: dict[Connection, None] = {}
+        self._reads = 0
 
     def join(self, connection: Connection) -> None:
         """Give the connection a turn later; one that is in the queue keeps its place."""
@@ -47,3 +58,25 @@ class Turns:
         else:
             self.largest_group = _LARGE_GROUP
         first.take_turn()
+
+    def has_read(self, connection: Connection) -> None:
+        """Count a read that filled the buffer; stop the connection if there were too many."""
+        if not self._reads:
+            self._at_turn_end(self._read_on)
+        self._reads += 1
+        if self._reads > FULL_READS:
+            self._stopped[connection] = None
+            connection.flow.pause(MUCH_READ)
+
+    def _read_on(self) -> None:
+        """Begin an iteration: some of the connections that were stopped may read again."""
+        self._reads = 0
+        if not self._stopped:
+            return
+        first = list(islice(self._stopped, FULL_READS))
+        for connection in first:
+            del self._stopped[connection]
+            connection.flow.resume(MUCH_READ)
+        if self._stopped:
+            self._reads = 1  # another iteration is asked for already
+            self._at_turn_end(self._read_on)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from relay.observe.events import Events, ReplyReceived, UpstreamFault
 from relay.observe.metrics import OTHER
@@ -21,6 +21,7 @@ from relay.smtp.upstream.connection import Connection
 from relay.smtp.upstream.limit import ConnectionLimit
 from relay.smtp.upstream.metrics import UpstreamMetrics
 
+_MOST_HANDSHAKES: Final = 20  # at once: each costs more than a message
 _Turn: TypeAlias = "asyncio.Future[Connection | None]"
 """A waiter's place in the queue: it is given a connection, or None to open one."""
 
@@ -224,7 +225,8 @@ class Pool:
 
     @property
     def _room(self) -> int:
-        return self._limit.room(self._used, self._clock())
+        room = self._limit.room(self._used, self._clock())
+        return min(room, _MOST_HANDSHAKES - self.connecting)
 
     async def _open(self) -> Connection | None:
         """Open a connection that `connecting` counts already; None if the upstream has a limit.
@@ -247,6 +249,7 @@ class Pool:
         self.smtputf8 = connection.features.smtputf8
         self._backoff = self.not_before = 0.0
         self._metrics.handshake(ok=True)
+        self._wake()
         return connection
 
     def _refused(self, error: HandshakeError) -> bool:
