@@ -1,7 +1,7 @@
 # Every target sets up its own environment. The machine needs only make and Python 3.11 or newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts dependencies check image bench format clean
+.PHONY: help run test lint types contracts dependencies check image bench interop format clean
 
 BIN := .venv/bin
 SYNCED := .venv/.synced
@@ -37,6 +37,9 @@ image: $(SYNCED) ## build the image and run it in a pod: needs root, podman, run
 
 bench: $(SYNCED) ## compare speed and memory with other relays: ten minutes, root on Debian
 	$(BIN)/python -m tests.bench $(ARGS)
+
+interop: $(SYNCED) ## try other clients and servers and write docs/interoperability.md: root on Debian
+	$(BIN)/python -m tests.interop $(ARGS)
 
 format: $(SYNCED) ## fix and format the code with ruff
 	$(BIN)/ruff check --fix

@@ -4,7 +4,16 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from tests.interop.mta import MAIL, USERS, Agent, Queue, daemon, listening, sendmail_command
+from tests.interop.mta import (
+    JOERG,
+    MAIL,
+    USERS,
+    Agent,
+    Queue,
+    daemon,
+    listening,
+    sendmail_command,
+)
 from tests.interop.roots import HOST, Root
 
 _CONFIGURATION = "/etc/exim4/exim4.conf"
@@ -52,7 +61,7 @@ begin routers
 known:
   driver = accept
   domains = example.com
-  local_parts = {" : ".join(USERS)}
+  local_parts = {" : ".join((*USERS, JOERG))}
   transport = store
 begin transports
 store:
@@ -104,6 +113,7 @@ def server(root: Root, port: int) -> Iterator[None]:
 AGENT = Agent(
     "Exim",
     ("exim4-daemon-light",),
+    "`sendmail`",
     lambda root: root.output("exim4", "-bV").split()[2],
     client,
     server,

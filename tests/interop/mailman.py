@@ -5,6 +5,7 @@ Mailman is not started as a service: each runner processes its queue once and en
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,14 +68,14 @@ class Mailman:
         login = _LOGIN.format(user=LOGIN[0], password=LOGIN[1]) if job.login else ""
         text = _CONFIGURATION.format(directory=self._directory, port=job.port, login=login)
         (self._directory / "mailman.cfg").write_text(text)
-        self._run("mailman", "create", "--no-notify", "--language", "en", _LIST)
+        self._run("mailman", "create", "--language", "en", _LIST)
         members = self._directory / "members"
         members.write_text("".join(f"{address}\n" for address in job.recipients))
         told = self._run("mailman", "addmembers", "--no-welcome-msg", str(members), _LIST)
         self._run("mailman", "shell", "-l", _LIST, "-r", "tests_interop_accept", check=False)
         self._run("mailman", "inject", "-f", str(job.files.whole), _LIST)
         self._runners("in", "pipeline", "out")
-        return f"exit code 0 {told}"
+        return self._failure() or told or "exit code 0"
 
     def flush(self) -> None:
         """Run the queue of messages to be tried again, and the outgoing queue."""
@@ -83,9 +84,13 @@ class Mailman:
     def waiting(self) -> str:
         """Return the last failure in the log, if a message waits to be tried again."""
         held = any((self._directory / "queue" / "retry").glob("*.pck"))
-        log = self._directory / "logs" / "smtp-failure.log"
-        lines = log.read_text().splitlines() if held and log.exists() else []
-        return lines[-1] if lines else ""
+        return (self._failure() or "no failure in the log") if held else ""
+
+    def _failure(self) -> str:
+        log = self._directory / "logs" / "smtp.log"
+        text = log.read_text() if log.exists() else ""
+        found = re.findall(r"^.*?\) (?:<\S+> )?(.*(?:failed with|error).*)$", text, re.MULTILINE)
+        return f"in its log: {found[-1]}" if found else ""
 
     def _runners(self, *names: str) -> None:
         for name in names:

@@ -81,6 +81,8 @@ def _text_differs(text: str) -> str:
     lines = text.replace("\r\n", "\n").rstrip("\n").split("\n")
     if lines == list(_LINES):
         return ""
+    if len(lines) > len(_LINES) and lines[: len(_LINES)] == list(_LINES):
+        return "the text, by lines added at its end"
     missing = [line for line in _LINES if line not in lines]
     kinds = {
         "lines that begin with a dot": all(line.startswith(".") for line in missing),

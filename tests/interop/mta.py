@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import trustme
+
 from tests.interop.clients import Job
 from tests.interop.message import SENDER
 from tests.interop.roots import Root
 from tests.interop.stand import LOGIN
-from tests.support.certs import Certificates
+from tests.support.certs import NAMES, Certificates
 from tests.support.eventually import eventually
 
 MAIL = "/srv/mail"
 """Directory inside the root into which an upstream delivers."""
 
 USERS = ("ann", "bob")
-"""The recipients that an upstream knows, in the domain example.com."""
+"""The recipients that an upstream knows, in the domain example.com; JOERG where it can."""
+
+JOERG = "j\u00f6rg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class Agent:
 
     name: str
     packages: Sequence[str]
+    used: str  # how messages are submitted, for the page
     version: Callable[[Root], str]
     client: Callable[[Root, int, tuple[str, str] | None], contextlib.AbstractContextManager[Queue]]
     """Started with the relay's port, and user and password if it shall log in."""
@@ -82,8 +87,11 @@ class QueuedClient:
 
 def certified(root: Root, certificates: Certificates) -> None:
     """Install the certificate of an upstream, and its authority among the trusted ones."""
-    root.write("/etc/interop/cert.pem", certificates.cert_file.read_text())
-    root.write("/etc/interop/key.pem", certificates.key_file.read_text())
+    # An RSA key, as older releases of OpenSMTPD take no other.
+    issued = certificates._authority.issue_cert(*NAMES, key_type=trustme.KeyType.RSA)
+    chain = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+    root.write("/etc/interop/cert.pem", chain.decode())
+    root.write("/etc/interop/key.pem", issued.private_key_pem.bytes().decode())
     root.run("sh", "-c", "chmod 600 /etc/interop/key.pem; chown -R $(id -u) /etc/interop")
     authority = certificates.ca_file.read_bytes()
     bundle = "/etc/ssl/certs/ca-certificates.crt"

@@ -69,6 +69,7 @@ def server(root: Root, port: int) -> Iterator[None]:
 AGENT = Agent(
     "OpenSMTPD",
     ("opensmtpd",),
+    "SMTP",
     lambda root: root.output("smtpd", "-h").splitlines()[0].removeprefix("version: OpenSMTPD "),
     client,
     server,

@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from tests.interop.mta import MAIL, USERS, Agent, Queue, listening, sendmail_command
+from tests.interop.mta import JOERG, MAIL, USERS, Agent, Queue, listening, sendmail_command
 from tests.interop.roots import HOST, Root
 from tests.support.eventually import eventually
 
@@ -82,7 +82,7 @@ def client(root: Root, port: int, login: tuple[str, str] | None) -> Iterator[Que
 @contextlib.contextmanager
 def server(root: Root, port: int) -> Iterator[None]:
     """Run Postfix on a port of loopback."""
-    users = " }, { ".join(f"{user}@example.com = all/" for user in USERS)
+    users = " }, { ".join(f"{user}@example.com = all/" for user in (*USERS, JOERG))
     root.run("install", "-d", "-o", "65534", "-g", "65534", MAIL)
     with _running(root, _COMMON + _SERVER.replace("{users}", users), port):
         eventually(lambda: listening(root, port), "Postfix listens")
@@ -92,6 +92,7 @@ def server(root: Root, port: int) -> Iterator[None]:
 AGENT = Agent(
     "Postfix",
     ("postfix", "libsasl2-modules"),
+    "`sendmail`",
     lambda root: root.output("postconf", "-h", "mail_version").strip(),
     client,
     server,

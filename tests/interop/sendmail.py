@@ -17,7 +17,7 @@ FEATURE(`accept_unresolvable_domains')dnl
 FEATURE(`accept_unqualified_senders')dnl
 define(`confDONT_PROBE_INTERFACES', `True')dnl
 define(`confBAD_RCPT_THROTTLE', `0')dnl
-define(`ALIAS_FILE', `')dnl
+undefine(`ALIAS_FILE')dnl
 """
 _CLIENT = """\
 define(`SMART_HOST', `relay:[127.0.0.1]')dnl
@@ -43,10 +43,9 @@ define(`confDELIVERY_MODE', `background')dnl
 define(`LOCAL_MAILER_PATH', `{_STORE}')dnl
 define(`LOCAL_MAILER_ARGS', `interop-store $u')dnl
 DAEMON_OPTIONS(`Name=MTA, Addr=127.0.0.1, Port={{port}}')dnl
+LOCAL_DOMAIN(`example.com')dnl
 MAILER(`local')dnl
 MAILER(`smtp')dnl
-LOCAL_CONFIG
-Cwexample.com
 """
 
 
@@ -96,6 +95,7 @@ def server(root: Root, port: int) -> Iterator[None]:
 AGENT = Agent(
     "Sendmail",
     ("sendmail-bin", "sendmail-cf", "sensible-mda", "libsasl2-modules"),
+    "`sendmail`",
     lambda root: root.output("sh", "-c", "sendmail -d0.1 -bv root").split()[1],
     client,
     server,

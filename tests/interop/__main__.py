@@ -1,0 +1,187 @@
+"""`python -m tests.interop`: try the clients and upstreams, and write the page."""
+
+import argparse
+import contextlib
+import functools
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.interop import exim, install, mailman, mta, opensmtpd, page, postfix, roots, sendmail
+from tests.interop.clients import PROGRAMS_TRIED, Program
+from tests.interop.page import Row
+from tests.interop.stand import Stand
+from tests.interop.trials import try_client
+from tests.interop.upstreams import UPSTREAMS, Place, Upstream, try_upstream
+
+AGENTS = {module.AGENT.name: module.AGENT for module in (postfix, exim, opensmtpd, sendmail)}
+CLIENTS = (*AGENTS, *(program.name for program in PROGRAMS_TRIED), "Mailman")
+SERVERS = tuple(row.name for row in UPSTREAMS)
+
+
+def arguments() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.interop", description=__doc__)
+    known = {name.lower(): name for name in (*CLIENTS, *SERVERS)}
+    parser.add_argument("--only", type=lambda text: text.split(","), metavar="NAMES")
+    parser.add_argument("--no-install", action="store_true", help="use only what is installed")
+    parser.add_argument("--page", type=Path, default=page.PAGE)
+    parser.add_argument("--results", type=Path, default=page.RESULTS)
+    given = parser.parse_args()
+    if unknown := {name for name in given.only or () if name.lower() not in known}:
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known.values())}")
+    given.chosen = {known[name.lower()] for name in given.only or known}
+    return given
+
+
+class Run:
+    """One run: the stand, and the roots of the agents, which serve as client and as upstream."""
+
+    def __init__(self, base: Path, stack: contextlib.ExitStack, *, may_install: bool) -> None:
+        """`base` is a directory for all files; `stack` ends all servers."""
+        self.base = base
+        self._stack = stack
+        self._may_install = may_install
+
+    @functools.cached_property
+    def stand(self) -> Stand:
+        """The relays for the clients."""
+        directory = self.base / "stand"
+        directory.mkdir()
+        return Stand(directory, self._stack)
+
+    def agent(self, name: str, chosen_as: tuple[bool, bool]) -> tuple[Row | None, Row | None]:
+        """Try an agent as a client and as an upstream, in one root; None where not chosen."""
+        agent = AGENTS[name]
+        place = roots.root(self.base / f"root-{name}", agent.packages, allowed=self._may_install)
+        with place as root, contextlib.ExitStack() as stack:
+            mta.certified(root, self.stand.certificates)
+            version = agent.version(root)
+            as_client = as_server = None
+            if chosen_as[0]:
+                client = mta.QueuedClient(agent, root, stack)
+                as_client = tried(
+                    lambda: (version, try_client(self.stand, client, self._directory(name)))
+                )
+                as_client.cells["used_as"] = f"{agent.used} on the same machine; presend is its smarthost"
+                stack.close()
+            if chosen_as[1]:
+                row = next(it for it in UPSTREAMS if it.name == name)
+                directory = self._directory(f"{name}-upstream")
+                certified = Place(directory, self.stand.certificates, root)
+                as_server = tried(lambda: try_upstream(row, certified))
+            return as_client, as_server
+
+    def program(self, program: Program) -> Row:
+        """Try a program or library."""
+        install.install(program.needs, allowed=self._may_install)
+        if program.prepare:
+            install.CACHE.mkdir(parents=True, exist_ok=True)
+            (install.CACHE / "java").mkdir(exist_ok=True)
+            install.run(program.prepare)
+        cells = try_client(self.stand, program, self._directory(program.name))
+        return Row(program.told_version(), "", {"used_as": program.used, **cells})
+
+    def mailman(self) -> Row:
+        """Try Mailman."""
+        install.install(mailman.NEEDS, allowed=self._may_install)
+        client = mailman.Mailman(self._directory("Mailman"))
+        version = client.told_version()
+        cells = try_client(self.stand, client, self._directory("Mailman-message"))
+        return Row(version, "", {"used_as": "a list with the recipients as members", **cells})
+
+    def upstream(self, row: Upstream) -> Row:
+        """Try an upstream that is not an agent."""
+        install.install(row.needs, allowed=self._may_install)
+        place = Place(self._directory(f"{row.name}-upstream"), self.stand.certificates)
+        return Row("", "", {}) if row.agent else tried(lambda: try_upstream(row, place))
+
+    def _directory(self, name: str) -> Path:
+        directory = self.base / name.replace("/", "-").replace(" ", "-")
+        directory.mkdir()
+        return directory
+
+
+def tried(attempt: Callable[[], tuple[str, dict[str, str]]]) -> Row:
+    """Return the row of an attempt; a failure of the attempt becomes its reason."""
+    try:
+        version, cells = attempt()
+    except (install.NotTriedError, AssertionError, OSError, subprocess.SubprocessError) as error:
+        return Row(not_tried=reason(error))
+    return Row(version, "", cells)
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of an error, shortened, for the page; the rest goes to stderr."""
+    sys.stderr.write(f"  {error}\n")
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]
+
+
+def go(run: Run, chosen: set[str], results: page.Results, save: Callable[[], None]) -> None:
+    """Try everything that was chosen; save after each, so that an interrupted run keeps much."""
+    for name in (each for each in AGENTS if each in chosen):
+        with timed(name):
+            try:
+                client, server = run.agent(name, (True, True))
+            except (install.NotTriedError, AssertionError) as error:
+                client = server = Row(not_tried=reason(error))
+            results.clients[name] = client or results.clients[name]
+            results.upstreams[name] = server or results.upstreams[name]
+        save()
+    singles: Mapping[str, tuple[dict[str, Row], Callable[[], Row]]] = {
+        **{it.name: (results.clients, functools.partial(run.program, it)) for it in PROGRAMS_TRIED},
+        "Mailman": (results.clients, run.mailman),
+        **{
+            it.name: (results.upstreams, functools.partial(run.upstream, it))
+            for it in UPSTREAMS
+            if it.agent is None
+        },
+    }
+    for name, (rows, attempt) in singles.items():
+        if name in chosen:
+            with timed(name):
+                try:
+                    rows[name] = attempt()
+                except (install.NotTriedError, AssertionError, OSError) as error:
+                    rows[name] = Row(not_tried=reason(error))
+            save()
+
+
+@contextlib.contextmanager
+def timed(name: str):
+    """Write the name and the seconds to standard error."""
+    started = time.monotonic()
+    sys.stderr.write(f"{name}\n")
+    yield
+    sys.stderr.write(f"  {time.monotonic() - started:.0f} s\n")
+
+
+def system() -> str:
+    """Describe the system on which the last run was made."""
+    release = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    return f"The last run was made on {release}, with Python {platform.python_version()}."
+
+
+def main(given: argparse.Namespace) -> None:
+    """Run, and write the page."""
+    results = page.load(given.results)
+    results.system = system()
+
+    def save() -> None:
+        page.save(results, given.results)
+        text = page.updated(given.page.read_text(), results, CLIENTS, SERVERS)
+        given.page.write_text(text)
+
+    with contextlib.ExitStack() as stack:
+        base = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="presend-interop-")))
+        base.chmod(0o755)  # the agents' unprivileged processes read in it
+        go(Run(base, stack, may_install=not given.no_install), given.chosen, results, save)
+
+
+if __name__ == "__main__":
+    main(arguments())
