@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.interop import exim, install, mailman, mta, opensmtpd, page, postfix, roots, sendmail
@@ -20,10 +20,13 @@ from tests.interop.upstreams import UPSTREAMS, Place, Upstream, try_upstream
 
 AGENTS = {module.AGENT.name: module.AGENT for module in (postfix, exim, opensmtpd, sendmail)}
 CLIENTS = (*AGENTS, *(program.name for program in PROGRAMS_TRIED), "Mailman")
+FAILURES = (install.NotTriedError, AssertionError, OSError, subprocess.SubprocessError)
+"""What ends the attempt of a row; the row then says that it was not tried, and why."""
+
 SERVERS = tuple(row.name for row in UPSTREAMS)
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.interop", description=__doc__)
     known = {name.lower(): name for name in (*CLIENTS, *SERVERS)}
@@ -31,7 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--no-install", action="store_true", help="use only what is installed")
     parser.add_argument("--page", type=Path, default=page.PAGE)
     parser.add_argument("--results", type=Path, default=page.RESULTS)
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     if unknown := {name for name in given.only or () if name.lower() not in known}:
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(known.values())}")
     given.chosen = {known[name.lower()] for name in given.only or known}
@@ -54,27 +57,22 @@ class Run:
         directory.mkdir()
         return Stand(directory, self._stack)
 
-    def agent(self, name: str, chosen_as: tuple[bool, bool]) -> tuple[Row | None, Row | None]:
-        """Try an agent as a client and as an upstream, in one root; None where not chosen."""
+    def agent(self, name: str) -> tuple[Row, Row]:
+        """Try an agent as a client and as an upstream, in one root."""
         agent = AGENTS[name]
         place = roots.root(self.base / f"root-{name}", agent.packages, allowed=self._may_install)
         with place as root, contextlib.ExitStack() as stack:
             mta.certified(root, self.stand.certificates)
             version = agent.version(root)
-            as_client = as_server = None
-            if chosen_as[0]:
-                client = mta.QueuedClient(agent, root, stack)
-                as_client = tried(
-                    lambda: (version, try_client(self.stand, client, self._directory(name)))
-                )
-                as_client.cells["used_as"] = f"{agent.used} on the same machine; presend is its smarthost"
-                stack.close()
-            if chosen_as[1]:
-                row = next(it for it in UPSTREAMS if it.name == name)
-                directory = self._directory(f"{name}-upstream")
-                certified = Place(directory, self.stand.certificates, root)
-                as_server = tried(lambda: try_upstream(row, certified))
-            return as_client, as_server
+            client = mta.QueuedClient(agent, root, stack)
+            as_client = tried(
+                lambda: (version, try_client(self.stand, client, self._directory(name)))
+            )
+            as_client.cells["used_as"] = f"{agent.used} on the same machine; it relays to presend"
+            stack.close()
+            row = next(it for it in UPSTREAMS if it.name == name)
+            at = Place(self._directory(f"{name}-upstream"), self.stand.certificates, root)
+            return as_client, tried(lambda: try_upstream(row, at))
 
     def program(self, program: Program) -> Row:
         """Try a program or library."""
@@ -98,7 +96,7 @@ class Run:
         """Try an upstream that is not an agent."""
         install.install(row.needs, allowed=self._may_install)
         place = Place(self._directory(f"{row.name}-upstream"), self.stand.certificates)
-        return Row("", "", {}) if row.agent else tried(lambda: try_upstream(row, place))
+        return tried(lambda: try_upstream(row, place))
 
     def _directory(self, name: str) -> Path:
         directory = self.base / name.replace("/", "-").replace(" ", "-")
@@ -110,7 +108,7 @@ def tried(attempt: Callable[[], tuple[str, dict[str, str]]]) -> Row:
     """Return the row of an attempt; a failure of the attempt becomes its reason."""
     try:
         version, cells = attempt()
-    except (install.NotTriedError, AssertionError, OSError, subprocess.SubprocessError) as error:
+    except FAILURES as error:
         return Row(not_tried=reason(error))
     return Row(version, "", cells)
 
@@ -127,11 +125,10 @@ def go(run: Run, chosen: set[str], results: page.Results, save: Callable[[], Non
     for name in (each for each in AGENTS if each in chosen):
         with timed(name):
             try:
-                client, server = run.agent(name, (True, True))
-            except (install.NotTriedError, AssertionError) as error:
+                client, server = run.agent(name)
+            except FAILURES as error:
                 client = server = Row(not_tried=reason(error))
-            results.clients[name] = client or results.clients[name]
-            results.upstreams[name] = server or results.upstreams[name]
+            results.clients[name], results.upstreams[name] = client, server
         save()
     singles: Mapping[str, tuple[dict[str, Row], Callable[[], Row]]] = {
         **{it.name: (results.clients, functools.partial(run.program, it)) for it in PROGRAMS_TRIED},
@@ -147,13 +144,13 @@ def go(run: Run, chosen: set[str], results: page.Results, save: Callable[[], Non
             with timed(name):
                 try:
                     rows[name] = attempt()
-                except (install.NotTriedError, AssertionError, OSError) as error:
+                except FAILURES as error:
                     rows[name] = Row(not_tried=reason(error))
             save()
 
 
 @contextlib.contextmanager
-def timed(name: str):
+def timed(name: str) -> Iterator[None]:
     """Write the name and the seconds to standard error."""
     started = time.monotonic()
     sys.stderr.write(f"{name}\n")

@@ -200,31 +200,33 @@ PROGRAMS_TRIED: Sequence[Program] = (
     Program(
         "PHPMailer",
         "`send` with `SMTPKeepAlive`",
-        ("php", "-r", "require 'libphp-phpmailer/autoload.php';"
-         "echo PHPMailer\\PHPMailer\\PHPMailer::VERSION;"),
+        (
+            "php",
+            "-r",
+            "require 'libphp-phpmailer/autoload.php';"
+            "echo PHPMailer\\PHPMailer\\PHPMailer::VERSION;",
+        ),
         _script("php", str(PROGRAMS / "phpmailer.php")),
         Needs(debian=("php-cli", "libphp-phpmailer")),
     ),
     Program(
         "JavaMail",
         "`Transport.sendMessage`",
-        ("sh", "-c", "readlink -f /usr/share/java/javax.mail.jar"),
+        ("java", "-cp", f"{_JAVA}:{_JARS}", "JavaMail", "version"),
         _script("java", "-cp", f"{_JAVA}:{_JARS}", "JavaMail", "mail.smtp.ssl.trust=127.0.0.1"),
         Needs(debian=("javac=default-jdk-headless", "libmail-java")),
         prepare=("javac", "-cp", _JARS, "-d", str(_JAVA), str(PROGRAMS / "JavaMail.java")),
-        pattern=r"\d+(?:\.\d+)+",
     ),
     Program(
         "JavaMail, options set",
         "the same with `mail.smtp.sendpartial`, `mail.smtp.chunksize` and `mail.mime.allowutf8`",
-        ("sh", "-c", "readlink -f /usr/share/java/javax.mail.jar"),
+        ("java", "-cp", f"{_JAVA}:{_JARS}", "JavaMail", "version"),
         _script(
             *("java", "-cp", f"{_JAVA}:{_JARS}", "JavaMail", "mail.smtp.ssl.trust=127.0.0.1"),
             *("mail.smtp.sendpartial=true", "mail.smtp.chunksize=4096", "mail.mime.allowutf8=true"),
         ),
         Needs(debian=("javac=default-jdk-headless", "libmail-java")),
         prepare=("javac", "-cp", _JARS, "-d", str(_JAVA), str(PROGRAMS / "JavaMail.java")),
-        pattern=r"\d+(?:\.\d+)+",
     ),
     Program(
         "Go net/smtp",
@@ -256,14 +258,14 @@ PROGRAMS_TRIED: Sequence[Program] = (
         "Perl Net::SMTP",
         "`mail`, `to` with SkipBad, `data`",
         ("perl", "-MNet::SMTP", "-e", "print $Net::SMTP::VERSION"),
-        _script("perl=perl", str(PROGRAMS / "net_smtp.pl")),
+        _script("perl", str(PROGRAMS / "net_smtp.pl")),
         Needs(debian=("perl=perl", "libauthen-sasl-perl", "libio-socket-ssl-perl")),
     ),
     Program(
         "Perl Email::Sender",
         "`sendmail` with the SMTP transport",
         ("perl", "-MEmail::Sender", "-e", "print $Email::Sender::VERSION"),
-        _script("perl=perl", str(PROGRAMS / "email_sender.pl")),
+        _script("perl", str(PROGRAMS / "email_sender.pl")),
         Needs(debian=("libemail-sender-perl", "libauthen-sasl-perl", "libio-socket-ssl-perl")),
         keeps=False,
     ),

@@ -131,7 +131,9 @@ def _debian_has(package: str) -> bool:
 def _npm_has(package: str) -> bool:
     name, _, version = package.rpartition("@")
     with contextlib.suppress(OSError):
-        return f'"version": "{version}"' in (NPM / "node_modules" / name / "package.json").read_text()
+        return (
+            f'"version": "{version}"' in (NPM / "node_modules" / name / "package.json").read_text()
+        )
     return False
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 SENDER = "spring@app.example"  # not a role account: bounces to it pass through presend too
 _LONG = "long line: " + "x" * 980  # with its CRLF 993 of the 1,000 octets of RFC 5321 4.5.3.1.6
+_FROM = "From here on"  # changed by programs that store messages as mbox does
 _LINES = (
     "Gr\u00fc\u00dfe, \u043f\u0440\u0438\u0432\u0435\u0442, \u3053\u3093\u306b\u3061\u306f",
     ".",
@@ -16,7 +17,7 @@ _LINES = (
     ".hidden",
     "",
     _LONG,
-    "From here on",
+    _FROM,
     "the end.",
 )
 TEXT = "\n".join(_LINES) + "\n"
@@ -69,7 +70,7 @@ def parts_differ(content: bytes) -> str:
             return "a part cannot be decoded"
         if part.get_content_type() == "text/plain" and not text:
             text = payload
-        else:
+        elif part.get_content_maintype() != "text":
             attachment = payload
     if difference := _text_differs(text.decode("utf-8", "replace")):
         return difference
@@ -83,9 +84,12 @@ def _text_differs(text: str) -> str:
         return ""
     if len(lines) > len(_LINES) and lines[: len(_LINES)] == list(_LINES):
         return "the text, by lines added at its end"
+    if [line.rstrip("\r") for line in lines] == list(_LINES):
+        return "the line ends of the text"
     missing = [line for line in _LINES if line not in lines]
     kinds = {
         "lines that begin with a dot": all(line.startswith(".") for line in missing),
         f"the line of {len(_LONG)} octets": missing == [_LONG],
+        "the line that begins with From": missing == [_FROM],
     }
     return next((name for name, holds in kinds.items() if missing and holds), "the text")

@@ -1,10 +1,11 @@
 """A TCP proxy that records SMTP sessions, and what the recording of a session says.
 
-The recording is read after the session: replies are assigned to commands in order (RFC 2920 3.1), so
-content is recognised by the 354 before it. What follows STARTTLS is not readable.
+The recording is read after the session: replies are assigned to commands in order (RFC 2920 3.1),
+so content is recognised by the 354 before it. What follows STARTTLS is not readable.
 """
 
 import contextlib
+import itertools
 import re
 import socket
 import threading
@@ -104,7 +105,12 @@ class Recorder(Closing):
                 self._changed.notify_all()
 
     def _copy(
-        self, session: Session, source: socket.socket, to: socket.socket, *, from_client: bool = True
+        self,
+        session: Session,
+        source: socket.socket,
+        to: socket.socket,
+        *,
+        from_client: bool = True,
     ) -> None:
         with contextlib.suppress(OSError):
             while chunk := source.recv(_CHUNK):
@@ -194,5 +200,5 @@ def _most_between_turns(chunks: list[tuple[bool, bytes]], ends: list[int]) -> in
         elif sent != turns[-1]:
             turns.append(sent)
     turns.append(sent)
-    pairs = zip(turns, turns[1:], strict=False)
+    pairs = itertools.pairwise(turns)
     return max((sum(low < end <= high for end in ends) for low, high in pairs), default=0)

@@ -1,9 +1,9 @@
 """A copy of this machine with other Debian packages installed, without changing the machine.
 
-Mail transport agents exclude each other in Debian. Each is therefore installed into an overlay of the
-root file system, in namespaces of its own for mounts, process ids and host name. The overlay is in memory. All
-processes in it end with the first one, and the overlay vanishes with them. /tmp is shared with the
-machine, and so is the network.
+Mail transport agents exclude each other in Debian. Each is therefore installed into an overlay of
+the root file system, in namespaces of its own for mounts, process ids and host name. The overlay is
+in memory. All processes in it end with the first one, and the overlay vanishes with them. /tmp is
+shared with the machine, and so is the network.
 """
 
 import contextlib
@@ -97,7 +97,10 @@ def root(base: Path, packages: Sequence[str], *, allowed: bool) -> Iterator[Root
         start_new_session=True,
     )
     try:
-        eventually(lambda: _entered(process) or process.poll() is not None, "the root is mounted")
+        eventually(
+            lambda: _entered(process) is not None or process.poll() is not None,
+            "the root is mounted",
+        )
         first = _entered(process)
         if first is None:
             said = process.stderr.read().decode().strip() if process.stderr else ""

@@ -75,7 +75,7 @@ def client(root: Root, port: int, login: tuple[str, str] | None) -> Iterator[Que
         lambda: root.run("sendmail", "-Am", "-q"),
         lambda: _reason(root.output("mailq", "-Am")),
     )
-    root.run("umount", _QUEUE)
+    root.run("umount", "--lazy", _QUEUE)
 
 
 @contextlib.contextmanager

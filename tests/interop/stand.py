@@ -101,4 +101,3 @@ class Stand:
                 return {"PRESEND_LIMITS__CONNECTIONS": "1"}
             case Relay.HASTY:
                 return {"PRESEND_LIMITS__IDLE": str(IDLE)}
-

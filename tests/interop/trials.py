@@ -119,13 +119,17 @@ def several(bench: Bench) -> Cells:
     if any(body not in sent for body in bodies):
         return {"content": "changed on the way", "extensions": ""}
     differs = {message.parts_differ(body) for body in bodies} - {""}
-    content = f"as sent, but the client changed {', '.join(sorted(differs))}" if differs else "as sent"
+    content = (
+        f"as sent, but the client changed {', '.join(sorted(differs))}" if differs else "as sent"
+    )
     return {"content": content, "extensions": _extensions(bench)}
 
 
 def _extensions(bench: Bench) -> str:
     readings = bench.stand.recorder.readings()
-    words = [word for it in readings for verb in ("MAIL", "RCPT") for word in _parameters(it.sent(verb))]
+    words = [
+        word for it in readings for verb in ("MAIL", "RCPT") for word in _parameters(it.sent(verb))
+    ]
     used = list(dict.fromkeys(words))
     used += ["PIPELINING"] if any(it.pipelined for it in readings) else []
     used += ["BDAT"] if any(it.chunked for it in readings) else []
@@ -255,11 +259,8 @@ def _await_outcome(bench: Bench, told: str, *, bounces: int = 0) -> None:
     """Wait until a client with a queue has relayed, bounced or deferred the message."""
     taken = bench.client.queues and told.startswith("exit code 0")
 
-
     def decided() -> bool:
-        return bool(
-            _bounce(bench) or (not bounces and (bench.relayed() or bench.client.waiting()))
-        )
+        return bool(_bounce(bench) or (not bounces and (bench.relayed() or bench.client.waiting())))
 
     within(decided, _SETTLE if taken else 0)
 

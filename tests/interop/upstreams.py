@@ -69,7 +69,9 @@ def _agent(agent: Agent) -> Upstream:
     return Upstream(agent.name, start, agent=agent)
 
 
-def _program(words: Sequence[str], version: Callable[[], str]) -> Callable[[Place], contextlib.AbstractContextManager[Server]]:
+def _program(
+    words: Sequence[str], version: Callable[[], str]
+) -> Callable[[Place], contextlib.AbstractContextManager[Server]]:
     @contextlib.contextmanager
     def start(place: Place) -> Iterator[Server]:
         port, mail, log = free_port(), place.directory / "mail", place.directory / "log"
@@ -105,7 +107,9 @@ def _haraka(place: Place) -> Iterator[Server]:
     environment = {"INTEROP_MAIL": str(mail)}
     with running([program, "-c", base], log, env=environment) as process:
         await_port(port, process, log)
-        yield Server(port, _npm_version("Haraka"), lambda: [it.read_bytes() for it in mail.iterdir()])
+        yield Server(
+            port, _npm_version("Haraka"), lambda: [it.read_bytes() for it in mail.iterdir()]
+        )
 
 
 UPSTREAMS: Sequence[Upstream] = (
@@ -182,7 +186,9 @@ def _change(server: Server) -> str:
 def _used(readings: Sequence[Reading]) -> str:
     """Return the extensions that presend used towards the upstream."""
     commands = [line for it in readings for line in it.sent("MAIL")]
-    words = [word.partition("=")[0] for line in commands for word in line.rpartition(">")[2].split()]
+    words = [
+        word.partition("=")[0] for line in commands for word in line.rpartition(">")[2].split()
+    ]
     used = list(dict.fromkeys(words))
     used += ["PIPELINING"] if any(it.pipelined for it in readings) else []
     return ", ".join(used) or "none"

@@ -45,6 +45,10 @@ public class JavaMail {
     }
 
     public static void main(String[] arguments) throws Exception {
+        if (arguments[0].equals("version")) {
+            System.out.println(Session.class.getPackage().getImplementationVersion());
+            return;
+        }
         Properties properties = new Properties();
         properties.put("mail.smtp.host", "127.0.0.1");
         properties.put("mail.smtp.port", env("PORT"));

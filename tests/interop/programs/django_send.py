@@ -1,15 +1,15 @@
 """Django's EmailMessage over its SMTP backend, on one connection."""
 
+import importlib
 import os
-import sys
 import time
 from pathlib import Path
 
-import django
-from django.conf import settings
-from django.core.mail import EmailMessage, get_connection
+# By name, as Django is not a dependency of the project: the command installs it elsewhere.
+django = importlib.import_module("django")
+mail = importlib.import_module("django.core.mail")
 
-settings.configure(
+importlib.import_module("django.conf").settings.configure(
     EMAIL_HOST="127.0.0.1",
     EMAIL_PORT=int(os.environ["PORT"]),
     EMAIL_USE_TLS="SMTP_USER" in os.environ,
@@ -23,10 +23,10 @@ django.setup()
 
 def main() -> None:
     """Send COUNT messages, and print what `send` returned or raised."""
-    connection = get_connection()
+    connection = mail.get_connection()
     for number in range(int(os.environ["COUNT"])):
         time.sleep(number and float(os.environ["PAUSE"]))
-        message = EmailMessage(
+        message = mail.EmailMessage(
             os.environ["SUBJECT"],
             Path(os.environ["TEXT"]).read_text(encoding="utf-8"),
             os.environ["SENDER"],
@@ -38,10 +38,9 @@ def main() -> None:
             if not number:
                 connection.open()
             print(f"send() returned {message.send()!r}")
-        except Exception as error:
+        except OSError as error:
             print(f"{type(error).__name__}{error.args!r}")
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")
     main()

@@ -3,7 +3,6 @@
 import os
 import smtplib
 import ssl
-import sys
 import time
 from pathlib import Path
 
@@ -39,5 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     main()
