@@ -117,7 +117,8 @@ def reason(error: Exception) -> str:
     """Return the first line of an error, shortened, for the page; the rest goes to stderr."""
     sys.stderr.write(f"  {error}\n")
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0][:200]
+    failed = "" if isinstance(error, install.NotTriedError) else "the attempt failed: "
+    return f"{failed}{lines[0][:200]}"
 
 
 def go(run: Run, chosen: set[str], results: page.Results, save: Callable[[], None]) -> None:
@@ -160,7 +161,9 @@ def timed(name: str) -> Iterator[None]:
 
 def system() -> str:
     """Describe the system on which the last run was made."""
-    release = platform.freedesktop_os_release().get("PRETTY_NAME", platform.system())
+    release = platform.system()
+    with contextlib.suppress(OSError):
+        release = platform.freedesktop_os_release()["PRETTY_NAME"]
     return f"The last run was made on {release}, with Python {platform.python_version()}."
 
 

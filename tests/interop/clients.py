@@ -1,6 +1,7 @@
 """The clients that are programs of their own or libraries, one row each.
 
-A library is called by a small program in programs/, which prints what the library returned or raised.
+A library is called by a small program in programs/, which prints what the library returned or
+raised.
 """
 
 import os
@@ -142,6 +143,7 @@ def _python(module: str) -> str:
 _INTEROP_PYTHON = str(PYTHON / "bin" / "python")
 _JAVA = CACHE / "java"
 _GO = CACHE / "netsmtp"
+_PHPMAILER = "libphp-phpmailer/autoload.php"
 
 PROGRAMS_TRIED: Sequence[Program] = (
     Program(
@@ -162,7 +164,7 @@ PROGRAMS_TRIED: Sequence[Program] = (
         keeps=False,
     ),
     Program(
-        "curl, allowing failures",
+        "curl allowing failures",
         "the same with `--mail-rcpt-allowfails`",
         ("curl", "--version"),
         _curl("--mail-rcpt-allowfails"),
@@ -203,8 +205,7 @@ PROGRAMS_TRIED: Sequence[Program] = (
         (
             "php",
             "-r",
-            "require 'libphp-phpmailer/autoload.php';"
-            "echo PHPMailer\\PHPMailer\\PHPMailer::VERSION;",
+            f"require '{_PHPMAILER}'; echo PHPMailer\\PHPMailer\\PHPMailer::VERSION;",
         ),
         _script("php", str(PROGRAMS / "phpmailer.php")),
         Needs(debian=("php-cli", "libphp-phpmailer")),
@@ -218,7 +219,7 @@ PROGRAMS_TRIED: Sequence[Program] = (
         prepare=("javac", "-cp", _JARS, "-d", str(_JAVA), str(PROGRAMS / "JavaMail.java")),
     ),
     Program(
-        "JavaMail, options set",
+        "JavaMail with options",
         "the same with `mail.smtp.sendpartial`, `mail.smtp.chunksize` and `mail.mime.allowutf8`",
         ("java", "-cp", f"{_JAVA}:{_JARS}", "JavaMail", "version"),
         _script(

@@ -27,7 +27,7 @@ _LONGEST = 260  # characters of a quotation
 _VARYING = (
     (re.compile(r" \[[0-9a-f]{6,}\]"), ""),  # presend's message id
     (re.compile(r"\('127\.0\.0\.1', \d+\)"), "(...)"),
-    (re.compile(r"port: \d+"), "port: ..."),
+    (re.compile(r"(port:?) \d+"), r"\1 ..."),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:..."),
     (re.compile(r"\s*\n\s*"), " / "),
 )
@@ -221,7 +221,7 @@ def refused_connection(bench: Bench) -> Cells:
 def between(bench: Bench) -> Cells:
     """421 and the end of the connection between two messages, as the client was idle."""
     if not bench.client.keeps:
-        return {"between": "", "between_seen": "opens a connection for each message"}
+        return {"between": "", "between_seen": "sends one message on each connection here"}
     bench.stand.use(Relay.HASTY)
     job = replace(bench.job(ONE), count=2, pause=2 * IDLE)
     told = bench.send(job)

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.metadata
 import json
+import re
 import smtplib
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from tests.support.wire import Client
 _PROGRAMS = Path(__file__).parent / "programs"
 _BIG = 8 * 1024 * 1024  # octets
 _MESSAGES = 20
+_ID = re.compile(r"(?<![\w.])(?=[\w-]*\d)[\w-]{8,}(?:\.\d+)?")  # of a message, in a reply
 _SETTLE = 20.0  # seconds until a message is delivered
 
 
@@ -163,7 +165,7 @@ def _replies(presend: Presend, server: Server, directory: Path) -> Cells:
     return {
         "known": f"{taken}, as sent" if arrived else f"{taken}, {_change(server)}",
         "unknown": quoted(str(unknown)),
-        "final": quoted(str(final)),
+        "final": quoted(_ID.sub("...", str(final))),
         "utf8": "accepted" if utf8.code == 250 else quoted(str(utf8)),
     }
 
