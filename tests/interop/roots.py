@@ -18,6 +18,8 @@ from tests.support.eventually import eventually
 HOST = "mta.app.example"
 """Host name inside."""
 
+_HOLD = ("setpriv", "--pdeathsig=KILL", "unshare", "--fork", "--kill-child")
+_SPACES = ("--mount", "--pid", "--uts")
 _ENTER = """\
 set -e
 mount --make-rprivate /
@@ -49,8 +51,7 @@ class Root:
 
     def command(self, *words: str) -> list[str]:
         """Return the command line that runs `words` inside."""
-        spaces = ("--mount", "--pid", "--uts", "--root", "--wd")
-        return ["nsenter", f"--target={self.pid}", *spaces, *words]
+        return ["nsenter", f"--target={self.pid}", *_SPACES, "--root", "--wd", *words]
 
     def run(
         self, *words: str, stdin: bytes = b"", check: bool = True
@@ -90,7 +91,8 @@ def root(base: Path, packages: Sequence[str], *, allowed: bool) -> Iterator[Root
     archives.mkdir(parents=True, exist_ok=True)
     script = _ENTER.format(top=base, archives=archives, host=HOST)
     process = subprocess.Popen(
-        ["unshare", "--mount", "--pid", "--uts", "--fork", "--kill-child", "sh", "-c", script],
+        # setpriv: the namespaces end with this process, however it ends.
+        [*_HOLD, *_SPACES, "sh", "-c", script],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
