@@ -1,7 +1,8 @@
 # Every target sets up its own environment. The machine needs only make and Python 3.11 or newer.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types contracts dependencies check image bench hostile format clean
+.PHONY: help run test lint types contracts dependencies check image
+.PHONY: bench hostile interop format clean
 
 BIN := .venv/bin
 SYNCED := .venv/.synced
@@ -40,6 +41,9 @@ bench: $(SYNCED) ## compare speed and memory with other relays: ten minutes, roo
 
 hostile: $(SYNCED) ## attack the relay, and measure its other clients, probes and memory: ten minutes
 	$(BIN)/python -m tests.hostile $(ARGS)
+
+interop: $(SYNCED) ## try other clients and servers and write docs/interoperability.md: root on Debian
+	$(BIN)/python -m tests.interop $(ARGS)
 
 format: $(SYNCED) ## fix and format the code with ruff
 	$(BIN)/ruff check --fix
