@@ -28,7 +28,7 @@ from validators.pipeline import Pipeline
 Spawn: TypeAlias = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 """Starts a task that its owner cancels at the latest when the process ends."""
 
-_READ: int = 32_768  # octets read at once: what arrives for a slow upstream is held in memory
+_READ: int = 65_536  # octets read at once: what arrives for a slow upstream is held in memory
 
 
 class Server:
