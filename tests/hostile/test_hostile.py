@@ -119,3 +119,24 @@ def test_a_short_attack(tmp_path: Path) -> None:
     assert 10 < result.peak < 1000
     assert result.tally.replies["220"] > attack.sessions
     assert result.tally.ends["421"] + result.tally.ends["closed"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    "name", ["noop", "mail-rset", "tiny-chunks", "pipeline-unread", "stalled-content"]
+)
+def test_the_bounds_hold(tmp_path: Path, name: str) -> None:
+    """As a ratio to the machine's noise; three attempts, since others use the machine as well."""
+    attack = next(each for each in ATTACKS if each.name == name)
+    missed: list[list[str]] = []
+    for attempt in range(3):
+        base = tmp_path / str(attempt)
+        base.mkdir()
+        with contextlib.ExitStack() as stack:
+            result = measure(attack, Rig(base, stack, plain=True), 4.0)
+        missed.append(list(result.missed()))
+        assert not {"memory", "loss", "log", "crash", "delivery"}.intersection(missed[-1])
+        if not missed[-1]:
+            return
+    raise AssertionError(f"missed {missed}: {result}")

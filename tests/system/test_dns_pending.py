@@ -51,6 +51,7 @@ def _answers_all_but_the_flood(query: dns.message.Message, tcp: bool) -> bytes |
     return None if flood else dns_shapes.script(query, tcp)
 
 
+@pytest.mark.slow
 def test_a_client_with_1000_silent_domains_does_not_delay_the_look_up_of_another(
     tmp_path: Path,
 ) -> None:
@@ -81,6 +82,7 @@ def test_a_client_with_1000_silent_domains_does_not_delay_the_look_up_of_another
             assert presend.metric("presend_dns_pending") == 0
 
 
+@pytest.mark.slow
 def test_the_log_says_that_too_many_look_ups_are_pending(tmp_path: Path) -> None:
     with support.silent() as (host, port), Upstream() as upstream:
         settings = {

@@ -16,18 +16,33 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 5.0
 """Seconds for which the budget may be exhausted before a session is ended."""
+_LARGE: Final = 262_144  # octets read at once: fewer reads take less CPU time
+_SMALL: Final = 32_768  # while half of the budget is used: what is read may have to be held
 
 
 class Budget:
     """How many octets are held, and by whom."""
 
-    __slots__ = ("_holders", "_limit", "_since", "exhausted", "held")
+    __slots__ = (
+        "_holders",
+        "_large",
+        "_limit",
+        "_since",
+        "_small",
+        "exhausted",
+        "held",
+        "read_buffer",
+    )
 
     def __init__(self, limit: int) -> None:
         """`limit` is the number of octets from which the budget is exhausted."""
         self.held = 0
         """Octets held for all connections."""
         self.exhausted = False
+        self._large = memoryview(bytearray(_LARGE))
+        self._small = self._large[:_SMALL]
+        self.read_buffer = self._large
+        """Where the next octets from a client are read into; all connections share it."""
         self._limit = limit
         self._holders: dict[Connection, int] = {}
         self._since: float | None = None
@@ -39,6 +54,7 @@ class Budget:
             self._holders[connection] = octets
         self.held += octets - before
         self.exhausted = self.held > self._limit
+        self.read_buffer = self._small if self.held > self._limit // 2 else self._large
 
     def tick(self, now: float) -> list[Connection]:
         """Return the connections to end: those that hold most, after PATIENCE."""

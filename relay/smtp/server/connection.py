@@ -105,11 +105,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the buffer is what it is
         """Return the buffer that all connections share: it is emptied before the next is read."""
-        return self._server.read_buffer
+        return self._server.budget.read_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        buffer = self._server.read_buffer
+        buffer = self._server.budget.read_buffer
         if nbytes == len(buffer):
             self._server.turns.has_read(self)
         self.data_received(bytes(buffer[:nbytes]))

@@ -28,8 +28,6 @@ from validators.pipeline import Pipeline
 Spawn: TypeAlias = Callable[[Coroutine[object, object, None]], "asyncio.Task[None]"]
 """Starts a task that its owner cancels at the latest when the process ends."""
 
-_READ: int = 65_536  # octets read at once: what arrives for a slow upstream is held in memory
-
 
 class Server:
     """Limits and offers of the SMTP server, and its open connections."""
@@ -49,7 +47,6 @@ class Server:
         "hostname",
         "limits",
         "metrics",
-        "read_buffer",
         "received",
         "sender_pipeline",
         "spawn",
@@ -85,7 +82,6 @@ class Server:
         self.turns = Turns(write_buffer.at_turn_end)
         self.budget = Budget(limits.buffers)
         self.guesses = Guesses(self.clock)
-        self.read_buffer = memoryview(bytearray(_READ))
         self.banner = replies.banner(hostname)
         self.connections: set[Connection] = set()
         self.access = access

@@ -4,9 +4,9 @@ A session reads commands of OCTETS octets of what arrived, and the rest in later
 iteration of the event loop one of the sessions with commands left has a turn, in rotation, so that
 an iteration stays short however many clients send however much.
 
-The same holds for octets: when FULL_READS times a whole read buffer has been read in an iteration,
-whoever reads another one goes on in a later iteration, in rotation as well. libuv would read on
-from each connection as long as octets keep coming.
+The same holds for octets: when a whole read buffer has been read in an iteration, whoever fills it
+again goes on in a later iteration, in rotation as well. libuv would read on from each connection as
+long as octets keep coming.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OCTETS: Final = 256
 """Octets of commands that are read in one turn; the command that reaches them is the last."""
-FULL_READS: Final = 4
+FULL_READS: Final = 1
 """Reads that fill the read buffer, in one iteration, of all connections together."""
 _LARGE_GROUP: Final = 1000
 _SMALL_GROUP: Final = 10  # while other sessions wait for their turns
