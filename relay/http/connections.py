@@ -7,10 +7,12 @@ connection, such as Prometheus, connects again for its next request.
 
 import asyncio
 import contextlib
+import fcntl
 import ipaddress
 import logging
 import socket
 import struct
+import termios
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from typing import Final, NamedTuple, cast
@@ -29,6 +31,8 @@ _SEND_BUFFER: Final = 32 << 10
 read, and counts as memory of the container."""
 _RESET: Final = struct.pack("ii", 1, 0)
 """SO_LINGER: closing discards what is unsent, and resets the connection."""
+
+_INT: Final = struct.Struct("i")
 
 
 class Limits(NamedTuple):
@@ -185,9 +189,21 @@ class Connection(web.RequestHandler):
         self._connections.remove(self)
         if self._client is None:
             return
-        if self._client.get_write_buffer_size():  # a FIN would wait behind what is not read
+        if self._unread():  # a FIN would wait behind what is not read
             self._set_option(socket.SO_LINGER, _RESET)
         self._client.abort()
+
+    def _unread(self) -> bool:
+        """Whether octets of a response wait for the client, here or in the kernel (tcp(7))."""
+        if self._client is None:
+            return False
+        if self._client.get_write_buffer_size():
+            return True
+        with contextlib.suppress(OSError):  # the connection is closed, or the system cannot tell
+            sock = self._client.get_extra_info("socket")
+            octets = fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(_INT.size))
+            return bool(_INT.unpack(octets)[0])
+        return False
 
     def _set_option(self, option: int, value: int | bytes) -> None:
         if self._client is not None:
@@ -197,7 +213,7 @@ class Connection(web.RequestHandler):
     def _end_of_response(self) -> None:
         """Cut a client that has not read the response; expect the rest of its next request."""
         self._deadline = None
-        if self._client is not None and self._client.get_write_buffer_size():
+        if self._unread():
             self.cut()
         elif self._begun:
             self._expect(self._connections.limits.request, self.cut)
