@@ -51,7 +51,7 @@ class Limits(Group):
         33_554_432,
         "Octets held in memory for peers that do not read, above which sessions are held back.",
         unit="octets",
-        ge=65_536,
+        ge=1_048_576,
         le=2**40,
     )
     junk_commands: int = count(

@@ -152,6 +152,8 @@ def _read_toml(path: str | None, problems: list[Problem]) -> dict[str, Any]:
         return TomlConfigSettingsSource(Settings, path)()
     except OSError as error:
         allowed = f"a readable TOML file ({error.strerror})"
+    except RecursionError:
+        allowed = "a TOML file without arrays or tables that are nested so deeply"
     except ValueError as error:
         allowed = f"a TOML file in UTF-8: {error}"
     problems.append(Problem(CONFIG_FILE, shown_path(path), allowed))

@@ -107,7 +107,7 @@ def test_the_upstreams_slowness_is_not_the_clients(rig: Rig) -> None:
 
 def test_octets_held_for_slow_peers_are_bounded_for_the_process() -> None:
     """Above the budget nothing more is read ahead; then those that hold most are deferred."""
-    budget = 1_000_000
+    budget = 1_048_576
     rig = Rig(limits=Limits(buffers=budget), pool=Pool(connections=100))
     ahead = [Client(rig) for _ in range(50)]
     for client in ahead:
@@ -133,18 +133,64 @@ def test_octets_held_for_slow_peers_are_bounded_for_the_process() -> None:
 
 
 def test_content_that_the_upstream_does_not_read_counts() -> None:
-    rig = Rig(limits=Limits(buffers=300_000), pool=Pool(connections=100))
+    rig = Rig(limits=Limits(buffers=1_048_576), pool=Pool(connections=100))
     clients = [in_content(rig) for _ in range(10)]
     for peer in rig.peers:
         peer.stalled = True
     for client in clients:
         client.send(b"x" * 1_000_000)
     rig.settle()
-    assert rig.server.budget.held > 300_000
+    assert rig.server.budget.held > 1_048_576
     rig.advance(PATIENCE + 1.0)
-    assert sum(client.closed for client in clients) > 4
-    assert rig.server.budget.held <= 300_000
+    assert sum(client.closed for client in clients) > 2
+    assert rig.server.budget.held <= 1_048_576
     for peer in rig.peers:
         peer.stalled = False
     rig.settle()
     rig.close()
+
+
+def test_the_time_limit_is_for_each_message(rig: Rig) -> None:
+    client = Client(rig)
+    client.send(b"EHLO client.test\r\n")
+    for _ in range(15):
+        client.send(b"MAIL FROM:<a@ok.example>\r\n")
+        rig.advance(90.0)
+        client.send(b"RSET\r\nMAIL FROM:<a@ok.example>\r\n")
+        rig.advance(90.0)
+        client.send(b"RSET\r\n")
+    assert b"421" not in client.read()
+
+
+def test_a_client_that_reads_no_reply_is_idle_also_with_commands_left() -> None:
+    """It would keep its upstream connection from the others for ever."""
+    rig = Rig(limits=Limits(idle=100.0))
+    client = Client(rig)
+    client.send(ENVELOPE)
+    rig.settle()
+    (peer,) = rig.peers
+    peer.release([None, None])
+    client.send(b"RCPT TO:<role@ok.example>\r\n" * 10_000)
+    rig.advance(101.0)
+    assert [stage for stage, _ in peer.pending] == ["rset"]
+    rig.advance(101.0)
+    assert client.closed
+    rig.close()
+
+
+@pytest.mark.parametrize("end", [b".\r\n", b".\r\nNOOP\r\n"])
+def test_a_client_that_closes_its_side_just_after_the_final_reply_gets_it(
+    rig: Rig, end: bytes
+) -> None:
+    """The reply is in the write buffer at that moment: without it the client would send again."""
+    client = in_content(rig)
+    client.send(b"hello\r\n" + end)
+    rig.settle()
+    (peer,) = rig.peers
+    peer.transport._deliver = lambda: None  # type: ignore[method-assign]
+    peer.pending.clear()
+    peer.transport._protocol.data_received(b"250 2.0.0 queued\r\n")
+    client.transport.send_eof()
+    rig.settle()
+    assert b"250 2.0.0 queued\r\n" in client.read()
+    assert client.closed

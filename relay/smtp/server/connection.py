@@ -42,7 +42,6 @@ class Connection(asyncio.BufferedProtocol):
         "_eof",
         "_handshake",
         "_out",
-        "_pace",
         "_queued",
         "_running",
         "_server",
@@ -55,6 +54,7 @@ class Connection(asyncio.BufferedProtocol):
         "flow",
         "input",
         "loopback",
+        "pace",
         "peer",
         "tls",
     )
@@ -81,7 +81,7 @@ class Connection(asyncio.BufferedProtocol):
         self._eof = False
         self.flow = Flow(self, server.budget)
         """Why nothing is read at the moment."""
-        self._pace = Pace(server.limits)
+        self.pace = Pace(server.limits)
         self._ticked = 0.0
         self._active = False
         self._content = 0
@@ -189,8 +189,9 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Let a client that has only stopped sending read the reply that is due."""
         self._eof = True
-        due = self._session is not None and (self._session.waiting or self._queued)
-        return due and not self.tls
+        if self._session is None or not (self._session.waiting or self._queued):
+            self._close()  # what was answered a moment ago is still in the write buffer
+        return not self.tls
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is over
         """End the transaction: an unfinished message stays unfinished."""
@@ -339,11 +340,12 @@ class Connection(asyncio.BufferedProtocol):
         active, self._active = self._active, False
         octets, self._content = self._content, 0
         session = self._session
-        waiting = session is not None and (session.waiting or self._queued)
-        if not self.closing and (waiting or self.flow.causes & ~REPLIES_UNREAD):
+        causes = self.flow.causes
+        ours = (self._queued or causes) and not causes & REPLIES_UNREAD
+        if session is not None and not self.closing and (session.waiting or ours):
             return  # it is not the client's turn
         receiving = session is not None and session.receiving
-        reply = self._pace.tick(
+        reply = self.pace.tick(
             seconds,
             active=active,
             in_transaction=self.in_transaction,
@@ -364,10 +366,10 @@ class Connection(asyncio.BufferedProtocol):
         elif not (self.in_transaction or self.closing):
             self.hang_up(TABLE["DRAINING"])
 
-    def defer(self) -> None:
-        """End the session because the process holds too much for slow peers."""
+    def end(self, reply: Reply) -> None:
+        """End the session with a reply, if the client reads it, also within a transaction."""
         if not self.closing:
-            self.hang_up(TABLE["NO_ROOM"])
+            self.hang_up(reply)
         if self.flow.unread:
             self.abort()
 

@@ -26,6 +26,10 @@ class Pace:
         self._idle = self._message = self._window = 0.0
         self._octets = 0
 
+    def begin(self) -> None:
+        """Begin to count the time of a message anew."""
+        self._message = 0.0
+
     def tick(
         self, seconds: float, *, active: bool, in_transaction: bool, octets: int | None
     ) -> Reply | None:

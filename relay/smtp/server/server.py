@@ -146,7 +146,7 @@ class Server:
             connection.tick(now)
         for connection in self.budget.tick(now):
             self.metrics.session_deferred()
-            connection.defer()
+            connection.end(TABLE["NO_ROOM"])
 
     def drain(self) -> None:
         """Refuse new sessions, and close each open one as soon as it is in no transaction."""
@@ -165,5 +165,5 @@ class Server:
         left = tuple(self.connections)
         cut = sum(connection.in_transaction for connection in left)
         for connection in left:
-            connection.abort()
+            connection.end(TABLE["DRAINING"])
         return cut

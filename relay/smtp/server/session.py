@@ -69,8 +69,6 @@ class Session:
         self._move(Event.SECURED)
         self._connection.go_on()
 
-    # Called by the upstream connection
-
     def replied(self, upstream_replies: list[UpstreamReply], fault: str | None) -> None:
         """Take the upstream's replies to the commands or to the content of the transaction."""
         step = self._transaction.replied(upstream_replies, fault)
@@ -195,6 +193,7 @@ class Session:
             return
         self._utf8 = mail.smtputf8
         self._sender_refused = False
+        self._connection.pace.begin()
         self._tx = Transaction(mail, message_id, self._server.backend, self)
         self._say(TABLE["SENDER_OK"])
         self._move(Event.ACCEPTED)

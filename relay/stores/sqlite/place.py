@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import stat
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -100,10 +101,19 @@ def application_of(path: Path) -> int:
     It is read without SQLite, which would read a write-ahead log beside the file as well. Not to
     be used while the file is open: see `make_file`.
     """
-    with path.open("rb", buffering=0) as file:
-        header = file.read(_HEADER)
+    header = _first_octets(path, _HEADER)
     found = header.startswith(b"SQLite format 3\0") and len(header) == _HEADER
     return int.from_bytes(header[_APPLICATION_AT : _APPLICATION_AT + 4], "big") if found else 0
+
+
+def _first_octets(path: Path, number: int) -> bytes:
+    """Return the first octets of a regular file; none of anything else. Never blocks on a FIFO."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        return os.read(descriptor, number) if regular else b""
+    finally:
+        os.close(descriptor)
 
 
 def log_of(path: Path) -> Path:
@@ -114,8 +124,7 @@ def log_of(path: Path) -> Path:
 def log_header(path: Path) -> bytes:
     """Return the header of the write-ahead log, which is another each time the log begins anew."""
     try:
-        with log_of(path).open("rb", buffering=0) as log:
-            return log.read(_WAL_HEADER)
+        return _first_octets(log_of(path), _WAL_HEADER)
     except OSError:
         return b""
 
