@@ -32,6 +32,11 @@ class ConnectionLimit:
         self._retry = 0.0
         self._ended = float("-inf")
 
+    @property
+    def learned(self) -> bool:
+        """Whether the upstream allows fewer connections than are configured."""
+        return self.most < self.configured
+
     def room(self, used: int, now: float) -> int:
         """Return how many connections may be opened now."""
         if used < self.most:
@@ -60,7 +65,7 @@ class ConnectionLimit:
         With no other connection it is a failure, unless the upstream `replied` and may still count
         a connection that was closed a moment ago.
         """
-        settling = replied and self.most < self.configured and now - self._ended < _SETTLE
+        settling = replied and self.learned and now - self._ended < _SETTLE
         if not used and not settling:
             self.forget()
             return False

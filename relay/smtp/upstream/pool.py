@@ -105,7 +105,7 @@ class Pool:
     @property
     def limited(self) -> bool:
         """Whether the upstream allows fewer connections than are configured."""
-        return self._limit.most < self._limit.configured
+        return self._limit.learned
 
     def take(self) -> Connection | None:
         """Return the connection used last, or None."""
@@ -249,7 +249,8 @@ class Pool:
         self.smtputf8 = connection.features.smtputf8
         self._backoff = self.not_before = 0.0
         self._metrics.handshake(ok=True)
-        self._wake()
+        if self._used < self.most:  # others may have waited for _MOST_HANDSHAKES
+            self._wake()
         return connection
 
     def _refused(self, error: HandshakeError) -> bool:
@@ -286,12 +287,11 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
         now = self._clock()
-        self._limit.ended(now)
-        if connection.turned_away and self._used > 0:
-            self._limit.refused(self._used, now, replied=True)
+        if connection.turned_away and self._limit.refused(self._used, now, replied=True):
             connection.reused = True  # worth another connection
             text = f"upstream said 421 (limit of {self.most} connections learned)"
             self._events.emit(UpstreamFault("mail", self.name, text))
+        self._limit.ended(now)
         self._wake()
 
     def _wake(self) -> None:
