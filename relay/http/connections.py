@@ -8,7 +8,6 @@ connection, such as Prometheus, connects again for its next request.
 import asyncio
 import contextlib
 import fcntl
-import ipaddress
 import logging
 import socket
 import struct
@@ -18,6 +17,9 @@ from collections.abc import Callable
 from typing import Final, NamedTuple, cast
 
 from aiohttp import web
+
+from relay.settings.clients import site_of
+from relay.settings.endpoints import is_loopback
 
 _protocol_logger = logging.getLogger(f"{__name__}.protocol")
 _protocol_logger.setLevel(logging.CRITICAL)  # a malformed request must not fill the log
@@ -236,7 +238,5 @@ def peer_of(address: object) -> str:
     """
     if not isinstance(address, tuple):
         return ""
-    found = ipaddress.ip_address(str(address[0]))
-    if isinstance(found, ipaddress.IPv6Address):
-        found = found.ipv4_mapped or ipaddress.IPv6Address(int(found) >> 64 << 64 or int(found))
-    return "loopback" if found.is_loopback else str(found)
+    site = site_of(str(address[0]))
+    return "loopback" if is_loopback(site) else site

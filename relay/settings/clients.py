@@ -114,9 +114,30 @@ class Access:
             address = ipaddress.ip_address(ip)
         except ValueError:
             return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
+        address = _unmapped(address)
         return address.is_loopback or any(address in network for network in self.networks)
+
+
+def site_of(ip: str) -> str:
+    """Return what counts as one client: an IPv4 address, or the /64 of an IPv6 site (RFC 6177).
+
+    Text that is no address is returned as it is.
+    """
+    try:
+        address = _unmapped(ipaddress.ip_address(ip))
+    except ValueError:
+        return ip
+    if isinstance(address, ipaddress.IPv6Address):  # that of ::1 and its neighbours is 0
+        address = ipaddress.IPv6Address(int(address) >> 64 << 64 or int(address))
+    return str(address)
+
+
+def _unmapped(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
+) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """Return the IPv4 address where one is mapped into IPv6, as a dual-stack socket reports it."""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return address if mapped is None else mapped
 
 
 def parse_network(text: str) -> Network:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +11,21 @@ from aiosmtpd.handlers import Mailbox
 from aiosmtpd.smtp import SMTP
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from email.message import Message
     from pathlib import Path
 
 _OTHERS: Final = 0o077
+
+
+@contextlib.contextmanager
+def _private() -> Iterator[None]:
+    """Make files in the block that only their owner may read."""
+    umask = os.umask(_OTHERS)
+    try:
+        yield
+    finally:
+        os.umask(umask)
 
 
 class _Mailbox(Mailbox):
@@ -21,20 +33,14 @@ class _Mailbox(Mailbox):
 
     def __init__(self, mail_dir: Path) -> None:
         """Make the Maildir if it does not exist."""
-        umask = os.umask(_OTHERS)
-        try:
+        with _private():
             super().__init__(mail_dir)
-        finally:
-            os.umask(umask)
         mail_dir.chmod(0o700)
 
     def handle_message(self, message: Message) -> None:
         """Write a message. Nothing else runs meanwhile that could make a file."""
-        umask = os.umask(_OTHERS)
-        try:
+        with _private():
             super().handle_message(message)
-        finally:
-            os.umask(umask)
 
 
 class Sink:

@@ -1,8 +1,10 @@
 """A relay whose name server sends nonsense, or refuses every name: nobody is refused by that."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dns.message
 import pytest
@@ -119,19 +121,25 @@ def test_a_resolver_that_refuses_every_name(tmp_path: Path) -> None:
         ]
 
 
-def test_check_ends_with_a_warning_if_dns_refuses_every_name(tmp_path: Path) -> None:
-    with scripted(Liar()) as (host, port):
-        done = command(
-            "check",
-            "-",
-            directory=tmp_path,
-            settings={
-                "PRESEND_DNS_SERVERS": f"{host}:{port}",
-                "PRESEND_DNS__CANARIES": "c.example",
-            },
-            stdin="ann@gmail.example\n",
-        )
+def checked(
+    tmp_path: Path, server: tuple[str, int], canary: str, address: str
+) -> tuple[dict[str, Any], subprocess.CompletedProcess[str]]:
+    """Run `presend check` on one address; return its line, and how the command ended."""
+    host, port = server
+    done = command(
+        "check",
+        "-",
+        directory=tmp_path,
+        settings={"PRESEND_DNS_SERVERS": f"{host}:{port}", "PRESEND_DNS__CANARIES": canary},
+        stdin=f"{address}\n",
+    )
     (line,) = [json.loads(text) for text in done.stdout.splitlines()]
+    return line, done
+
+
+def test_check_ends_with_a_warning_if_dns_refuses_every_name(tmp_path: Path) -> None:
+    with scripted(Liar()) as server:
+        line, done = checked(tmp_path, server, "c.example", "ann@gmail.example")
     assert (line["verdict"], line["reason"]) == ("defer", "dns_unavailable")
     assert done.returncode == 1
     assert "DNS was not believed: c.example is said not to exist" in done.stderr
@@ -139,17 +147,7 @@ def test_check_ends_with_a_warning_if_dns_refuses_every_name(tmp_path: Path) -> 
 
 
 def test_check_believes_a_resolver_whose_canaries_pass(tmp_path: Path) -> None:
-    with scripted(dns_shapes.script) as (host, port):
-        done = command(
-            "check",
-            "-",
-            directory=tmp_path,
-            settings={
-                "PRESEND_DNS_SERVERS": f"{host}:{port}",
-                "PRESEND_DNS__CANARIES": "canary.example",
-            },
-            stdin="ann@nowhere.example\n",
-        )
-    (line,) = [json.loads(text) for text in done.stdout.splitlines()]
+    with scripted(dns_shapes.script) as server:
+        line, done = checked(tmp_path, server, "canary.example", "ann@nowhere.example")
     assert (line["verdict"], line["reason"]) == ("reject", "no_domain")
     assert done.returncode == 0

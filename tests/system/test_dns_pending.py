@@ -1,12 +1,12 @@
 """Many look-ups that are pending at once: their memory, their fairness, and the replies."""
 
 import asyncio
-import re
 from pathlib import Path
 
 import dns.message
 import pytest
 
+from tests.bench.processes import memory
 from tests.support import dns as support
 from tests.support import dns_shapes
 from tests.support.presend import Presend
@@ -16,14 +16,6 @@ CLIENTS = 100
 RECIPIENTS = 1000
 MEMORY = 160 * 2**20
 """Octets: the limit of the container that the manifests give is 256 MiB."""
-
-
-def peak(presend: Presend) -> int:
-    """Return the largest resident memory of the process so far, in octets."""
-    status = Path(f"/proc/{presend.process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found
-    return int(found[1]) * 1024
 
 
 async def _flood(port: int, number: int) -> list[bytes]:
@@ -111,4 +103,4 @@ def test_100_clients_and_100_000_domains_while_dns_is_silent(tmp_path: Path) -> 
         with Presend(tmp_path, settings) as presend:
             replies = asyncio.run(_flood_all(presend.smtp_port))
             assert {line[:9] for line in replies} == {b"451 4.4.3"}
-            assert peak(presend) < MEMORY
+            assert memory(presend.process.pid, "VmHWM") < MEMORY

@@ -8,11 +8,11 @@ and replies leave in order: all that are ready when a turn ends leave in one wri
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 from typing import TYPE_CHECKING, Final, cast
 
 from relay.reply import TABLE, Reply
+from relay.settings.endpoints import is_loopback
 from relay.smtp.server.commands import BadCommand, Input
 from relay.smtp.server.flow import (
     HANDSHAKING,
@@ -47,7 +47,6 @@ class Connection(asyncio.BufferedProtocol):
         "_server",
         "_session",
         "_ticked",
-        "_transport",
         "_write_buffer",
         "closing",
         "draining",
@@ -73,7 +72,6 @@ class Connection(asyncio.BufferedProtocol):
         self._server = server
         self._write_buffer = server.write_buffer
         self._session: Session | None = None
-        self._transport: asyncio.Transport | None = None
         self._handshake: asyncio.Task[None] | None = None
         self._out: list[bytes] = []
         self._running = False
@@ -90,7 +88,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Send the banner, or a refusal."""
-        self._transport = self.flow.transport = cast("asyncio.Transport", transport)
+        self.flow.transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
         self.peer = str(peer[0]) if peer else ""
         self._ticked = self._server.clock()
@@ -98,7 +96,7 @@ class Connection(asyncio.BufferedProtocol):
         if refusal is not None:
             self.hang_up(refusal)
             return
-        self.loopback = _is_loopback(self.peer)
+        self.loopback = is_loopback(self.peer)
         self._session = Session(self._server, self)
         self.say(self._server.banner)
         self.flush()
@@ -196,9 +194,9 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - either way it is over
         """End the transaction: an unfinished message stays unfinished."""
         self.closing = True
-        if self._transport is not None:
-            self._write_buffer.discard(self._transport)
-            self._transport = self.flow.transport = None
+        if self.flow.transport is not None:
+            self._write_buffer.discard(self.flow.transport)
+            self.flow.transport = None
         self._server.remove(self)
         if self._session is not None:
             self._session.close()
@@ -208,8 +206,8 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read its replies."""
         self.flow.pause(REPLIES_UNREAD)
-        if self._transport is not None:
-            self.flow.unread = self._transport.get_write_buffer_size()
+        if self.flow.transport is not None:
+            self.flow.unread = self.flow.transport.get_write_buffer_size()
             self._hold()
 
     def resume_writing(self) -> None:
@@ -230,8 +228,8 @@ class Connection(asyncio.BufferedProtocol):
         """Write the replies."""
         if self._out:
             self._active = True
-            if self._transport is not None:
-                self._write_buffer.write(self._transport, b"".join(self._out))
+            if self.flow.transport is not None:
+                self._write_buffer.write(self.flow.transport, b"".join(self._out))
             self._out.clear()
 
     def go_on(self) -> None:
@@ -270,9 +268,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def _close(self) -> None:
         self.closing = True
-        if self._transport is not None:
-            self._write_buffer.write_now(self._transport)
-            self._transport.close()
+        if self.flow.transport is not None:
+            self._write_buffer.write_now(self.flow.transport)
+            self.flow.transport.close()
         self.input.clear()
         self.flow.unsent = 0
         self._queued = False
@@ -293,13 +291,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def start_tls(self) -> None:
         """Begin the handshake; `session.secured` is called once the connection is encrypted."""
-        if self._transport is not None:
-            self._write_buffer.write_now(self._transport)
+        if self.flow.transport is not None:
+            self._write_buffer.write_now(self.flow.transport)
         self.flow.pause(HANDSHAKING)  # the first octets of the handshake must reach TLS
         self._handshake = self._server.spawn(self._upgrade())
 
     async def _upgrade(self) -> None:
-        transport, context = self._transport, self._server.tls
+        transport, context = self.flow.transport, self._server.tls
         if transport is None or context is None:
             return
         try:
@@ -319,9 +317,9 @@ class Connection(asyncio.BufferedProtocol):
             raise
         finally:
             self._handshake = None
-        if upgraded is None or self._transport is None or self._session is None:
+        if upgraded is None or self.flow.transport is None or self._session is None:
             return
-        self._transport = self.flow.transport = upgraded
+        self.flow.transport = upgraded
         self.flow.causes = 0
         self.tls = True
         self._session.secured()
@@ -329,7 +327,7 @@ class Connection(asyncio.BufferedProtocol):
     def _end_handshake(self, transport: asyncio.Transport) -> None:
         """Close; asyncio tells only its TLS protocol that the connection was lost."""
         transport.abort()
-        if self._transport is not None:
+        if self.flow.transport is not None:
             self.connection_lost(None)
 
     # Called by the server
@@ -376,9 +374,9 @@ class Connection(asyncio.BufferedProtocol):
     def abort(self) -> None:
         """Close at once."""
         self.closing = True
-        if self._transport is not None:
-            self._write_buffer.discard(self._transport)
-            self._transport.abort()
+        if self.flow.transport is not None:
+            self._write_buffer.discard(self.flow.transport)
+            self.flow.transport.abort()
 
     @property
     def in_transaction(self) -> bool:
@@ -388,11 +386,3 @@ class Connection(asyncio.BufferedProtocol):
     def _hold(self) -> None:
         waiting = self._queued or (self._session is not None and self._session.waiting)
         self.flow.hold(self.input.left, waiting=waiting)
-
-
-def _is_loopback(peer: str) -> bool:
-    try:
-        address = ipaddress.ip_address(peer.partition("%")[0])
-    except ValueError:
-        return False
-    return address.is_loopback

@@ -31,6 +31,7 @@ class Flow:
     def __init__(self, connection: Connection, budget: Budget) -> None:
         """Read, and hold nothing."""
         self.transport: asyncio.Transport | None = None
+        """The connection to the client; None before it is made and after it is lost."""
         self.causes = 0
         """Why nothing is read; 0 if the connection is read from."""
         self.held = 0

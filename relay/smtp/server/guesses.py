@@ -7,10 +7,11 @@ client that guesses would otherwise take a slow reply for a no and hang up.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
+
+from relay.settings.clients import site_of
 
 _FREE: Final = 3
 """Failures without a wait."""
@@ -22,8 +23,6 @@ _FORGOTTEN: Final = 600.0
 """Seconds after the last failure when an address starts anew."""
 _ADDRESSES: Final = 4096
 """Most addresses remembered; the one with the oldest failure is forgotten first."""
-_IPV6_SITE: Final = 64
-"""Bits of an IPv6 address that one site has in common (RFC 6177)."""
 
 
 class _Record:
@@ -51,7 +50,7 @@ class Guesses:
         """Return the seconds until an attempt of `peer` may be checked; None if it is refused."""
         if not self._records:
             return 0.0
-        record = self._records.get(_site(peer))
+        record = self._records.get(site_of(peer))
         if record is None or record.failures < _FREE:
             return 0.0
         now = self._clock()
@@ -65,7 +64,7 @@ class Guesses:
 
     def failed(self, peer: str) -> None:
         """Note a wrong user name or password."""
-        site, now = _site(peer), self._clock()
+        site, now = site_of(peer), self._clock()
         record = self._records.pop(site, None)
         if record is None or now - record.last >= _FORGOTTEN:
             record = _Record()
@@ -75,13 +74,3 @@ class Guesses:
         self._records[site] = record
         if len(self._records) > _ADDRESSES:
             self._records.popitem(last=False)
-
-
-def _site(peer: str) -> str:
-    """Return the address, or the network of an IPv6 site."""
-    if ":" not in peer:
-        return peer
-    try:
-        return str(ipaddress.ip_network((peer.partition("%")[0], _IPV6_SITE), strict=False))
-    except ValueError:
-        return peer

@@ -12,7 +12,6 @@ long as octets keep coming.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from relay.smtp.server.flow import MUCH_READ
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 OCTETS: Final = 256
 """Octets of commands that are read in one turn; the command that reaches them is the last."""
-FULL_READS: Final = 1
-"""Reads that fill the read buffer, in one iteration, of all connections together."""
 _LARGE_GROUP: Final = 1000
 _SMALL_GROUP: Final = 10  # while other sessions wait for their turns
 
@@ -31,7 +28,7 @@ _SMALL_GROUP: Final = 10  # while other sessions wait for their turns
 class Turns:
     """The connections with commands left to read, in the order in which they have their turns."""
 
-    __slots__ = ("_at_turn_end", "_queue", "_reads", "_stopped", "largest_group")
+    __slots__ = ("_at_turn_end", "_filled", "_queue", "_stopped", "largest_group")
 
     def __init__(self, at_turn_end: Callable[[Callable[[], None]], object]) -> None:
         """`at_turn_end` runs a callback in the next iteration: `loop.call_soon`."""
@@ -40,7 +37,7 @@ class Turns:
         self._at_turn_end = at_turn_end
         self._queue: dict[Connection, None] = {}
         self._stopped: dict[Connection, None] = {}
-        self._reads = 0
+        self._filled = False
 
     def join(self, connection: Connection) -> None:
         """Give the connection a turn later; one that is in the queue keeps its place."""
@@ -60,23 +57,20 @@ class Turns:
         first.take_turn()
 
     def has_read(self, connection: Connection) -> None:
-        """Count a read that filled the buffer; stop the connection if there were too many."""
-        if not self._reads:
-            self._at_turn_end(self._read_on)
-        self._reads += 1
-        if self._reads > FULL_READS:
+        """Stop a connection that filled the read buffer, if one did in this iteration before."""
+        if self._filled:
             self._stopped[connection] = None
             connection.flow.pause(MUCH_READ)
+        else:
+            self._filled = True
+            self._at_turn_end(self._read_on)
 
     def _read_on(self) -> None:
-        """Begin an iteration: some of the connections that were stopped may read again."""
-        self._reads = 0
-        if not self._stopped:
-            return
-        first = list(islice(self._stopped, FULL_READS))
-        for connection in first:
-            del self._stopped[connection]
-            connection.flow.resume(MUCH_READ)
+        """Begin an iteration: the first of the connections that were stopped may read again."""
         if self._stopped:
-            self._reads = 1  # another iteration is asked for already
+            first = next(iter(self._stopped))
+            del self._stopped[first]
+            first.flow.resume(MUCH_READ)
+        self._filled = bool(self._stopped)
+        if self._filled:
             self._at_turn_end(self._read_on)

@@ -59,6 +59,7 @@ class Delivery:
         "_data",
         "_ending",
         "_mail",
+        "_needs_smtputf8",
         "_phase",
         "_pools",
         "_provider",
@@ -88,6 +89,8 @@ class Delivery:
         self._phase = Phase.NO_CONNECTION
         self._connection: Connection | None = None
         self._connects = 0
+        self._needs_smtputf8 = not mail.path.isascii()
+        """MAIL has to have SMTPUTF8: for its own path, or for an accepted recipient."""
         self._utf8 = False
         self._rcpts: Sequence[Rcpt] = ()
         self._before: Sequence[AnyReply] = ()
@@ -167,11 +170,6 @@ class Delivery:
         connection.exchange(lines(asked, self._mail, rcpts, features))
         return None
 
-    @property
-    def _needs_smtputf8(self) -> bool:
-        """Whether MAIL has to have SMTPUTF8: for its own path or an accepted recipient."""
-        return not self._mail.path.isascii() or any(map(needs_smtputf8, self.accepted))
-
     def _withhold(self) -> Answered | None:
         """Refuse what needs SMTPUTF8; return the answer if nothing is left for this connection."""
         reply = TABLE["SMTPUTF8_LATER" if self._pools.may_offer_smtputf8 else "NO_SMTPUTF8"]
@@ -215,9 +213,12 @@ class Delivery:
             return self._mail_refused(outcome)
         if self._asked.mail:
             self._move(Event.MAIL_ACCEPTED)
-        self.accepted += [
+        accepted = [
             self._rcpts[place] for place, reply in enumerate(outcome.rcpts) if reply.code < REFUSED
         ]
+        self.accepted += accepted
+        if self._utf8 and not self._needs_smtputf8:
+            self._needs_smtputf8 = any(map(needs_smtputf8, accepted))
         if not self._data:
             return outcome
         data = replies[-1] if self._asked.data else None
