@@ -1,14 +1,18 @@
 """Judges a group of recipients: parses the addresses, asks the checks, applies the policy."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
 from validators.address import DEFAULT, Address, SyntaxOptions, parse
+from validators.dns import Resolver
+from validators.domains import DomainCheck, Domains, Examined, Noted
+from validators.examination import examine
 from validators.policy import Policy
 from validators.providers import OTHER
+from validators.risk import risk
 from validators.suppression import StoreUnavailable
 from validators.verdict import ACCEPT, CLEAR, Action, Finding, Findings, Reason, Verdict
 from validators.waiting import Outcome, settle
@@ -19,7 +23,10 @@ logger: Final = logging.getLogger(__name__)
 
 
 class Check(Protocol):
-    """States findings about recipients. The policy decides what they lead to."""
+    """States findings about recipients. The policy decides what they lead to.
+
+    A check that asks about the domain only is a `DomainCheck` instead.
+    """
 
     name: str
     """The name of its module under validators/checks/; a metric label."""
@@ -64,9 +71,20 @@ class Judgement:
         self.findings = findings
         self.provider = provider
 
+    @property
+    def risk(self) -> float:
+        """The risk of mail to this recipient, 0 to 1 (validators/risk.py)."""
+        return risk(finding.reason for finding, _ in self.findings)
+
+
+_Answer: TypeAlias = Findings | Examined
+
+_DOMAINS: Final = -1
+"""In place of the position of a check: the checks of the domains."""
+
 
 class _Asked(NamedTuple):
-    """A check that has to wait, and whom it was asked about."""
+    """A check that has to wait, or _DOMAINS, and whom it was asked about."""
 
     check: int
     group: list[Address]
@@ -108,36 +126,46 @@ class Pipeline:
     __slots__ = (
         "_ask",
         "_checks",
+        "_domains",
         "_limit",
         "_on_failure",
         "_options",
         "_policy",
         "_provider",
+        "_resolver",
     )
 
     def __init__(
         self,
-        checks: Sequence[Check],
+        checks: Sequence[Check | DomainCheck],
         policy: Policy,
         *,
         options: SyntaxOptions = DEFAULT,
+        resolver: Resolver | None = None,
+        trusted_domains: Collection[str] = (),
         provider: Callable[[str], str] | None = None,
         limit: float | None = 10.0,
         on_failure: Callable[[str, Exception], None] | None = None,
     ) -> None:
-        """Findings are listed in the order of `checks`; those that never wait are asked first.
+        """Findings are listed in the order of `checks`.
 
-        `provider` returns the mailbox provider of a domain, as far as it is known. `limit` is the
-        time limit in seconds for all checks that wait together, None for no limit. `on_failure` is
-        called with the name of a check that failed, and the error.
+        Checks that never wait are asked first, and the checks of domains last. `resolver` looks up
+        the mail routes for these, but not of `trusted_domains` and their subdomains: ValueError if
+        one is no domain. `provider` returns the mailbox provider of a domain, as far as it is
+        known. `limit` is the time limit in seconds for all checks that wait together, None for no
+        limit. `on_failure` is called with the name of a check that failed, and the error.
         """
         self._options = options
-        self._provider = provider or _no_provider
+        self._resolver = resolver
+        self._provider = provider or (_no_provider if resolver is None else resolver.provider)
         self._limit = limit
         self._on_failure = on_failure
         self._checks = tuple(checks)
         self._policy = policy
-        order = sorted(enumerate(checks), key=lambda each: each[1].unknown is not None)
+        of_domains = [(n, each) for n, each in enumerate(checks) if isinstance(each, DomainCheck)]
+        self._domains = Domains(of_domains, policy, resolver, trusted_domains, self._failed)
+        others = [(n, each) for n, each in enumerate(checks) if not isinstance(each, DomainCheck)]
+        order = sorted(others, key=lambda each: each[1].unknown is not None)
         self._ask = tuple((number, check.examine) for number, check in order)
 
     def judge(self, group: Sequence[str]) -> list[Judgement] | Awaitable[list[Judgement]]:
@@ -148,7 +176,6 @@ class Pipeline:
         nothing is known; it neither rejects nor accepts.
         """
         options = self._options
-        provider = self._provider
         addresses: list[Address] = []
         for text in group:
             address = parse(text, options)
@@ -163,10 +190,14 @@ class Pipeline:
                 answer = self._failure(number, addresses, error)
             if answer is not CLEAR:
                 return self._judge_group(_Group(group, addresses), turn, answer)
-        return [
-            Judgement(address.text, address, ACCEPT, (), provider(address.domain))
-            for address in addresses
-        ]
+        known = self._domains.known
+        judged: list[Judgement] = []
+        for address in addresses:
+            noted = known(address.domain)
+            if noted is None or noted.acts:
+                return self._judge_group(_Group(group, addresses), len(self._ask))
+            judged.append(Judgement(address.text, address, ACCEPT, noted.shown, noted.provider))
+        return judged
 
     def _judge_group(
         self,
@@ -176,7 +207,7 @@ class Pipeline:
     ) -> list[Judgement] | Awaitable[list[Judgement]]:
         """Ask the checks from turn `start` on; `answer` is what that check answered already."""
         asked: list[_Asked] = []
-        waiting: list[Awaitable[Findings]] = []
+        waiting: list[Awaitable[_Answer]] = []
         for number, examine in self._ask[start:]:
             if not case.pending:
                 break
@@ -193,23 +224,73 @@ class Pipeline:
                 asked.append(_Asked(number, case.pending, case.places))
                 waiting.append(answer)
             answer = None
+        names = self._note_domains(case)
+        if names:
+            asked.append(_Asked(_DOMAINS, case.pending, case.places))
+            waiting.append(examine(self._domains, self._resolver, names))
         if waiting:
             return settle(waiting, self._limit, partial(self._settled, case, asked))
         return self._conclude(case)
 
+    def _note_domains(self, case: _Group) -> set[str]:
+        """Record what is known about the domains; return those that are looked up first."""
+        missing: set[str] = set()
+        for place, address in zip(case.places, case.pending, strict=True):
+            name = address.domain
+            if name in missing:
+                continue
+            noted = self._domains.known(name) or self._domains.examine(name)
+            if noted is None:
+                missing.add(name)
+            elif noted.entries:
+                case.found.setdefault(place, []).extend(noted.entries)
+        return missing
+
     def _settled(
-        self, case: _Group, asked: list[_Asked], outcomes: list[Outcome[Findings]]
+        self, case: _Group, asked: list[_Asked], outcomes: list[Outcome[_Answer]]
     ) -> list[Judgement]:
         """Conclude with the outcomes of the checks that had to wait."""
         for (number, group, places), outcome in zip(asked, outcomes, strict=True):
+            if number == _DOMAINS:
+                self._note_examined(case, group, places, outcome)
+                continue
             if outcome is None:
                 findings = self._late(number, group)
             elif isinstance(outcome, Exception):
                 findings = self._failure(number, group, outcome)
             else:
-                findings = outcome
+                findings = cast("Findings", outcome)
             self._note(case, number, group, places, findings)
         return self._conclude(case)
+
+    def _note_examined(
+        self,
+        case: _Group,
+        group: Sequence[Address],
+        places: Sequence[int],
+        outcome: Outcome[_Answer],
+    ) -> None:
+        """Record what was found about the domains that had to be looked up."""
+        if outcome is None or isinstance(outcome, Exception):
+            nothing = [(len(self._checks), *self._unanswered(outcome))]
+            for place, address in zip(places, group, strict=True):
+                if self._domains.known(address.domain) is None:
+                    case.found.setdefault(place, []).extend(nothing)
+            return
+        examined = cast("Examined", outcome)
+        for place, address in zip(places, group, strict=True):
+            noted = examined.get(address.domain)
+            if noted is not None and noted.entries:
+                case.found.setdefault(place, []).extend(noted.entries)
+
+    def _unanswered(self, error: Exception | None) -> tuple[Finding, Action]:
+        """Return what is stated where the domains could not be examined (in time)."""
+        if error is None:
+            finding = Finding(Reason.DNS_UNAVAILABLE, f"no answer within {self._limit:g} s")
+            logger.warning("the checks of domains: %s", finding.detail)
+        else:
+            finding = self._failed("mx", error)
+        return finding, self._policy.action(finding.reason)
 
     def _note(
         self,
@@ -244,18 +325,15 @@ class Pipeline:
             if isinstance(parsed, Finding):
                 action = self._policy.action(parsed.reason)
                 noted = () if action is Action.OFF else ((parsed, action),)
-                judgements.append(Judgement(text, None, self._policy.fold([parsed]), noted))
+                judgements.append(Judgement(text, None, self._policy.fold(noted), noted))
                 continue
             found = sorted(case.found.get(place, ()), key=lambda each: each[0])
-            judgements.append(
-                Judgement(
-                    text,
-                    parsed,
-                    self._policy.fold([finding for _, finding, _ in found]),
-                    tuple((finding, action) for _, finding, action in found),
-                    self._provider(parsed.domain),
-                ),
-            )
+            findings = [(finding, action) for _, finding, action in found]
+            if findings and self._policy.judges_risk:
+                findings += self._policy.of_risk([finding for finding, _ in findings])
+            verdict = self._policy.fold(findings)
+            provider = self._provider(parsed.domain)
+            judgements.append(Judgement(text, parsed, verdict, tuple(findings), provider))
         return judgements
 
     def _late(self, number: int, group: Sequence[Address]) -> Findings:
@@ -272,15 +350,19 @@ class Pipeline:
     def _failure(self, number: int, group: Sequence[Address], error: Exception) -> Findings:
         """Return the findings of a check that raised: nothing is known of the recipients."""
         check = self._checks[number]
-        if self._on_failure is not None:
-            self._on_failure(check.name, error)
         if isinstance(error, StoreUnavailable):
+            if self._on_failure is not None:
+                self._on_failure(check.name, error)
             logger.warning("check %s: the store gives no answer: %s", check.name, error)
-            finding = Finding(Reason.STORE_UNAVAILABLE)
-        else:
-            logger.error("check %s failed", check.name, exc_info=error)
-            finding = Finding(Reason.CHECK_FAILED, check.name)
-        return [finding] * len(group)
+            return [Finding(Reason.STORE_UNAVAILABLE)] * len(group)
+        return [self._failed(check.name, error)] * len(group)
+
+    def _failed(self, name: str, error: Exception) -> Finding:
+        """Return the finding in place of those of a check that raised."""
+        if self._on_failure is not None:
+            self._on_failure(name, error)
+        logger.error("check %s failed", name, exc_info=error)
+        return Finding(Reason.CHECK_FAILED, name)
 
 
 def _no_provider(_: str) -> str:
