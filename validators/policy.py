@@ -51,9 +51,9 @@ class Policy:
         self._actions = {**(OBSERVING if mode == "observe" else DEFAULT_ACTIONS), **actions}
         self._reject = risk_reject
         self._defer = risk_defer
-        self.judges_risk = (
-            risk_reject is not None or risk_defer is not None
-        ) and self._actions[Reason.RISK] is not Action.OFF
+        self.judges_risk = (risk_reject is not None or risk_defer is not None) and self._actions[
+            Reason.RISK
+        ] is not Action.OFF
         """Whether findings that are only observed may lead to a verdict by their risk."""
 
     def action(self, reason: Reason) -> Action:

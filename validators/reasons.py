@@ -68,15 +68,58 @@ class Reason(enum.StrEnum):
             meaning="The address is not valid.",
             reply="BAD_RECIPIENT",
             sender_reply="BAD_SENDER",
+            weight=8.0,
         ),
     )
     ROLE_ACCOUNT = (
         "role_account",
-        Row(meaning="The address is a role account.", check="role"),
+        Row(meaning="The address is a role account.", check="role", weight=3.0),
+    )
+    HONEYPOT_LOCAL = (
+        "honeypot_local",
+        Row(
+            meaning="The local part names a spam trap.",
+            check="honeypot",
+            weight=7.0,
+        ),
+    )
+    HONEYPOT_HINT = (
+        "honeypot_hint",
+        Row(
+            meaning="The local part contains text against address harvesters.",
+            check="honeypot",
+            default=Action.OBSERVE,
+            weight=3.0,
+        ),
+    )
+    RANDOM_LOCAL = (
+        "random_local",
+        Row(
+            meaning="The local part looks made by a machine.",
+            check="random_local",
+            default=Action.OBSERVE,
+            weight=2.5,
+        ),
+    )
+    TAGGED = (
+        "tagged",
+        Row(
+            meaning="The local part has a tag: `ann+news`.",
+            check="tagged",
+            default=Action.OBSERVE,
+        ),
+    )
+    DUPLICATE = (
+        "duplicate",
+        Row(
+            meaning="The same mailbox came before, perhaps in another spelling.",
+            check="duplicate",
+            default=Action.OBSERVE,
+        ),
     )
     SUPPRESSED = (
         "suppressed",
-        Row(meaning="The recipient is on the suppression list.", check="suppression"),
+        Row(meaning="The recipient is on the suppression list.", check="suppression", weight=7.0),
     )
     STORE_UNAVAILABLE = (
         "store_unavailable",
@@ -88,13 +131,31 @@ class Reason(enum.StrEnum):
             unknown=True,
         ),
     )
+    TYPO_DOMAIN = (
+        "typo_domain",
+        Row(
+            meaning="The domain is a typing error of a mailbox provider, and DNS speaks against it.",
+            check="typo",
+            
+            weight=6.5,
+        ),
+    )
+    TYPO_SUSPECT = (
+        "typo_suspect",
+        Row(
+            meaning="The domain is one letter away from a mailbox provider.",
+            check="typo",
+            default=Action.OBSERVE,
+            weight=3.5,
+        ),
+    )
     NO_DOMAIN = (
         "no_domain",
-        Row(meaning="The domain does not exist.", check="mx", reply="NO_DOMAIN"),
+        Row(meaning="The domain does not exist.", check="mx", reply="NO_DOMAIN", weight=7.0),
     )
     NO_MAIL_HOST = (
         "no_mail_host",
-        Row(meaning="The domain has no mail host.", check="mx", reply="NO_MAIL_HOST"),
+        Row(meaning="The domain has no mail host.", check="mx", reply="NO_MAIL_HOST", weight=7.0),
     )
     NULL_MX = (
         "null_mx",
@@ -102,6 +163,7 @@ class Reason(enum.StrEnum):
             meaning="The domain has a null MX record: it takes no mail (RFC 7505).",
             check="mx",
             reply="NULL_MX",
+            weight=7.0,
             sender_reply="SENDER_NULL_MX",
         ),
     )
@@ -111,6 +173,7 @@ class Reason(enum.StrEnum):
             meaning="Every mail host is loopback, private or otherwise unroutable.",
             check="mx",
             reply="UNROUTABLE",
+            weight=7.0,
         ),
     )
     DNS_UNAVAILABLE = (
@@ -123,6 +186,76 @@ class Reason(enum.StrEnum):
             unknown=True,
         ),
     )
+    IMPLICIT_MX = (
+        "implicit_mx",
+        Row(
+            meaning="The domain has no MX record, only an address.",
+            check="mx",
+            default=Action.OBSERVE,
+            weight=1.5,
+        ),
+    )
+    TRAP_MX = (
+        "trap_mx",
+        Row(
+            meaning="The mail host is on the list of trap mail hosts, or serves several typing errors.",
+            check="trap_mx",
+            default=Action.OBSERVE,
+            weight=6.0,
+        ),
+    )
+    PARKED_DOMAIN = (
+        "parked_domain",
+        Row(
+            meaning="The domain belongs to a parking service, or states that it sends and takes no mail.",
+            check="parked",
+            default=Action.OBSERVE,
+            weight=4.5,
+        ),
+    )
+    LISTED_DOMAIN = (
+        "listed_domain",
+        Row(
+            meaning="The domain or its mail host is on a domain blocklist.",
+            check="listed",
+            default=Action.OBSERVE,
+            weight=4.5,
+        ),
+    )
+    DISPOSABLE = (
+        "disposable",
+        Row(
+            meaning="The domain is one of disposable addresses.",
+            check="disposable",
+            default=Action.OBSERVE,
+            weight=3.0,
+        ),
+    )
+    UNKNOWN_TLD = (
+        "unknown_tld",
+        Row(
+            meaning="The top-level domain is not in the root zone.",
+            check="unknown_tld",
+            default=Action.OBSERVE,
+            weight=2.5,
+        ),
+    )
+    PRIVATE_RELAY = (
+        "private_relay",
+        Row(
+            meaning="The address is an alias of a forwarding service that hides the mailbox of a person.",
+            check="private_relay",
+            default=Action.OBSERVE,
+        ),
+    )
+    FREE_PROVIDER = (
+        "free_provider",
+        Row(
+            meaning="The domain is one of a mailbox provider that anybody can have an address at.",
+            check="free_provider",
+            default=Action.OBSERVE,
+        ),
+    )
     CHECK_FAILED = (
         "check_failed",
         Row(
@@ -130,6 +263,12 @@ class Reason(enum.StrEnum):
             default=Action.DEFER,
             deferral="OUR_FAULT",
             unknown=True,
+        ),
+    )
+    RISK = (
+        "risk",
+        Row(
+            meaning="The risk, from all findings together, reaches a threshold.",
         ),
     )
 

@@ -1,11 +1,13 @@
 """The checks, one module each. A module states the reasons whose rows in the table name it."""
 
 import time
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 
 from validators.dns import Resolver
+from validators.domains import DomainCheck
+from validators.lists import Lists
 from validators.pipeline import Check
 from validators.reasons import CHECKS, Reason
 from validators.suppression import SuppressionLookup
@@ -23,21 +25,30 @@ class Inputs:
     """Domains that are not looked up in DNS, with all their subdomains."""
     role_allow: Collection[str] = ()
     """Role names, and addresses, that are no role accounts."""
+    lists: Lists = field(default_factory=Lists)
+    """Lists of the operator that may change."""
+    blocklists: Sequence[str] = ()
+    """Zones of domain blocklists to ask, such as `dbl.example.org`."""
+    seen: Callable[[str], bool] | None = None
+    """Returns whether a mailbox, by canonical form, came before, and remembers it.
+
+    None: only the recipients of one group are compared.
+    """
     clock: Callable[[], float] = time.time
     """Unix time in seconds."""
 
 
-def build(inputs: Inputs, reasons: Iterable[Reason] = Reason) -> list[Check]:
+def build(inputs: Inputs, reasons: Iterable[Reason] = Reason) -> list[Check | DomainCheck]:
     """Return the checks that state `reasons`, in the order of the table.
 
-    The module of a check offers `build(inputs) -> Check | None`; None leaves the check out.
+    The module of a check offers `build(inputs) -> Check | DomainCheck | None`; None leaves the check out.
     ValueError if an input is not valid.
     """
     wanted = {reason.row.check for reason in reasons}
-    checks: list[Check] = []
+    checks: list[Check | DomainCheck] = []
     for name in CHECKS:
         if name in wanted:
-            check: Check | None = _MODULES[name].build(inputs)
+            check: Check | DomainCheck | None = _MODULES[name].build(inputs)
             if check is not None:
                 checks.append(check)
     return checks

@@ -1,0 +1,79 @@
+"""Recipients whose mail host is one of spam traps: of the operator's list, or by what it serves."""
+
+import ipaddress
+from collections import OrderedDict
+from collections.abc import Awaitable
+from typing import ClassVar, Final
+
+from validators.checks import Inputs
+from validators.checks.typo import misspelling
+from validators.dns import Found, Hosts, MailRoute, Resolver, Type
+from validators.domains import DomainCheck
+from validators.lists import Lists, parents
+from validators.providers import OTHER, provider_of
+from validators.verdict import Finding, Reason
+
+_SEVERAL: Final = 3
+"""Misspellings of providers that share a mail host before it is suspected."""
+_HOSTS: Final = 10_000
+"""Most mail hosts of misspellings that are remembered."""
+
+
+class TrapMxCheck(DomainCheck):
+    """States TRAP_MX; the detail is the mail host.
+
+    A host is suspected too if it takes the mail of several misspellings of mailbox providers that
+    this relay has seen: who registers them collects mail that is not meant for them.
+    """
+
+    name: ClassVar[str] = "trap_mx"
+
+    def __init__(self, lists: Lists, resolver: Resolver) -> None:
+        """`resolver` is asked for the addresses of mail hosts if the list has addresses."""
+        self._lists = lists
+        self._resolver = resolver
+        self._misspellings: OrderedDict[str, set[str]] = OrderedDict()
+
+    def find(
+        self, domain: str, route: MailRoute | None
+    ) -> Finding | None | Awaitable[Finding | None]:
+        """Return the finding for a mail route."""
+        if not isinstance(route, Hosts):
+            return None
+        listed = self._lists.current.trap_mx
+        for host in route.hosts:
+            if listed and any(name in listed for name in (host, *parents(host))):
+                return Finding(Reason.TRAP_MX, host)
+        shared = self._shared(domain, route.hosts[0])
+        if shared is not None:
+            return shared
+        networks = [each for each in listed if each[0].isdigit() or ":" in each]
+        return self._by_address(route.hosts, networks) if networks else None
+
+    def _shared(self, domain: str, host: str) -> Finding | None:
+        """Note a misspelling, and return a finding if its host serves several."""
+        slip = misspelling(domain)
+        if slip is None or not slip.clear or provider_of(host) != OTHER or host == domain:
+            return None
+        domains = self._misspellings.setdefault(host, set())
+        self._misspellings.move_to_end(host)
+        if len(self._misspellings) > _HOSTS:
+            self._misspellings.popitem(last=False)
+        if len(domains) < _SEVERAL:
+            domains.add(domain)
+        return Finding(Reason.TRAP_MX, host) if len(domains) >= _SEVERAL else None
+
+    async def _by_address(self, hosts: tuple[str, ...], networks: list[str]) -> Finding | None:
+        parsed = [ipaddress.ip_network(text, strict=False) for text in networks]
+        for host in hosts:
+            answer = await self._resolver.ask(host, Type.A)
+            for packed in answer.values if isinstance(answer, Found) else ():
+                address = ipaddress.ip_address(packed) if isinstance(packed, bytes) else None
+                if any(address in network for network in parsed):
+                    return Finding(Reason.TRAP_MX, f"{host} ({address})")
+        return None
+
+
+def build(inputs: Inputs) -> TrapMxCheck | None:
+    """Return the check, or None without a resolver."""
+    return TrapMxCheck(inputs.lists, inputs.resolver) if inputs.resolver is not None else None
