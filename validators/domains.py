@@ -8,13 +8,20 @@ that the checks read has changed (`forget`).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import (
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from typing import ClassVar, Final, TypeAlias
 
 from validators.address import parse_domain
 from validators.dns import MailRoute, Resolver, Unknown
 from validators.policy import Policy
-from validators.providers import OTHER
 from validators.reasons import Action, Reason
 from validators.verdict import Finding
 
@@ -71,18 +78,20 @@ class Domains:
         checks: Iterable[tuple[int, DomainCheck]],
         policy: Policy,
         resolver: Resolver | None,
-        trusted_domains: Collection[str] = (),
-        on_failure: Callable[[str, Exception], Finding] | None = None,
+        trusted_domains: Collection[str],
+        provider: Callable[[str], str],
+        on_failure: Callable[[str, Exception], Finding],
     ) -> None:
         """`checks` come with their positions among all checks.
 
         `trusted_domains`, with their subdomains, are not looked up: ValueError if one is no domain.
-        `on_failure` is told of a check that raised, and returns the finding in its place.
+        `provider` returns the mailbox provider of a domain. `on_failure` is told of a check that
+        raised, and returns the finding in its place.
         """
         self._checks = tuple(checks)
         self._policy = policy
         self._cached = resolver.cached if resolver is not None else None
-        self._provider = resolver.provider if resolver is not None else None
+        self._provider = provider
         self._trusted = frozenset(_trusted(domain) for domain in trusted_domains)
         self._on_failure = on_failure
         self._noted: dict[str, Noted] = {}
@@ -123,10 +132,8 @@ class Domains:
                 found.append(self.failure(check, error))
         return found
 
-    def failure(self, check: DomainCheck, error: Exception) -> Found:
+    def failure(self, check: DomainCheck, error: Exception) -> Finding:
         """Return the finding in place of that of a check that raised."""
-        if self._on_failure is None:
-            return Finding(Reason.CHECK_FAILED, check.name)
         return self._on_failure(check.name, error)
 
     @property
@@ -148,8 +155,7 @@ class Domains:
                 acts = acts or action is not Action.OBSERVE
             keeps = keeps and finding.reason is not Reason.CHECK_FAILED
         acts = acts or (bool(entries) and self._policy.judges_risk)
-        provider = OTHER if self._provider is None or route is None else self._provider(domain)
-        noted = Noted(route, tuple(entries), provider, acts=acts)
+        noted = Noted(route, tuple(entries), self._provider(domain), acts=acts)
         if keeps and not isinstance(route, Unknown):
             if len(self._noted) >= SIZE:
                 del self._noted[next(iter(self._noted))]
@@ -176,7 +182,7 @@ class Domains:
 def _discard(found: Sequence[Found | Awaitable[Found]]) -> None:
     """Close the coroutines that nobody will await."""
     for each in found:
-        if hasattr(each, "close"):
+        if isinstance(each, Coroutine):
             each.close()
 
 

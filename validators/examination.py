@@ -11,7 +11,7 @@ from validators.domains import DomainCheck, Domains, Examined, Found, Noted
 from validators.verdict import Finding
 
 
-async def examine(domains: Domains, resolver: Resolver | None, names: Collection[str]) -> Examined:
+async def look_up(domains: Domains, resolver: Resolver | None, names: Collection[str]) -> Examined:
     """Look up the mail routes of several domains, and examine the domains side by side."""
     asked = [name for name in names if resolver is not None and domains.looked_up(name)]
     routes = await resolver.mail_routes(asked) if resolver is not None and asked else {}

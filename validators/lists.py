@@ -4,6 +4,7 @@ A file has one entry a line; `#` begins a comment. `relay.app.lists` reads the f
 `Lists.current` as a whole, so that a check never sees half of a new list.
 """
 
+import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -77,7 +78,7 @@ def _entry(name: ListName, text: str) -> str:
     if name is ListName.ROLE_ALLOW:
         return text.lower()
     if name is ListName.TRAP_MX and (text[0].isdigit() or ":" in text):
-        return text
+        return str(ipaddress.ip_network(text, strict=False))
     return parse_domain(text.removeprefix("@").removeprefix("*.").rstrip("."))
 
 
@@ -86,4 +87,3 @@ def parents(domain: str) -> Iterator[str]:
     while "." in domain:
         yield domain
         domain = domain.partition(".")[2]
-

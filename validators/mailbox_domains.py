@@ -62,5 +62,3 @@ def listed() -> frozenset[str]:
 def free_domains() -> frozenset[str]:
     """Return the domains at which anybody can have an address."""
     return data().providers | listed()
-
-

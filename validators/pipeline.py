@@ -8,8 +8,8 @@ from typing import Final, NamedTuple, Protocol, TypeAlias, cast
 
 from validators.address import DEFAULT, Address, SyntaxOptions, parse
 from validators.dns import Resolver
-from validators.domains import DomainCheck, Domains, Examined, Noted
-from validators.examination import examine
+from validators.domains import DomainCheck, Domains, Examined
+from validators.examination import look_up
 from validators.policy import Policy
 from validators.providers import OTHER
 from validators.risk import risk
@@ -127,6 +127,7 @@ class Pipeline:
         "_ask",
         "_checks",
         "_domains",
+        "_last",
         "_limit",
         "_on_failure",
         "_options",
@@ -160,12 +161,17 @@ class Pipeline:
         self._provider = provider or (_no_provider if resolver is None else resolver.provider)
         self._limit = limit
         self._on_failure = on_failure
-        self._checks = tuple(checks)
         self._policy = policy
         of_domains = [(n, each) for n, each in enumerate(checks) if isinstance(each, DomainCheck)]
-        self._domains = Domains(of_domains, policy, resolver, trusted_domains, self._failed)
-        others = [(n, each) for n, each in enumerate(checks) if not isinstance(each, DomainCheck)]
-        order = sorted(others, key=lambda each: each[1].unknown is not None)
+        self._domains = Domains(
+            of_domains, policy, resolver, trusted_domains, self._provider, self._failed
+        )
+        self._checks = {
+            n: each for n, each in enumerate(checks) if not isinstance(each, DomainCheck)
+        }
+        """The other checks, by their positions among all."""
+        self._last = len(checks)
+        order = sorted(self._checks.items(), key=lambda each: each[1].unknown is not None)
         self._ask = tuple((number, check.examine) for number, check in order)
 
     def judge(self, group: Sequence[str]) -> list[Judgement] | Awaitable[list[Judgement]]:
@@ -227,7 +233,7 @@ class Pipeline:
         names = self._note_domains(case)
         if names:
             asked.append(_Asked(_DOMAINS, case.pending, case.places))
-            waiting.append(examine(self._domains, self._resolver, names))
+            waiting.append(look_up(self._domains, self._resolver, names))
         if waiting:
             return settle(waiting, self._limit, partial(self._settled, case, asked))
         return self._conclude(case)
@@ -272,7 +278,7 @@ class Pipeline:
     ) -> None:
         """Record what was found about the domains that had to be looked up."""
         if outcome is None or isinstance(outcome, Exception):
-            nothing = [(len(self._checks), *self._unanswered(outcome))]
+            nothing = [(self._last, *self._unanswered(outcome))]
             for place, address in zip(places, group, strict=True):
                 if self._domains.known(address.domain) is None:
                     case.found.setdefault(place, []).extend(nothing)

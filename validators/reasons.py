@@ -136,7 +136,6 @@ class Reason(enum.StrEnum):
         Row(
             meaning="The domain is a typing error of a mailbox provider, and DNS speaks against it.",
             check="typo",
-            
             weight=6.5,
         ),
     )

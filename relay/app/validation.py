@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -113,21 +112,28 @@ def recipient_pipeline(
     If it is `patient`, the checks that wait have no common time limit: every question to DNS has a
     limit of its own.
     """
-    actions = dict(settings.policy)
-    if settings.on_store_failure == "accept":
-        actions.setdefault(Reason.STORE_UNAVAILABLE, Action.OBSERVE)
     return Pipeline(
         build(_inputs(settings, suppressions, resolver)),
-        Policy(actions),
+        policy(settings),
         options=SyntaxOptions(
             allow_quoted_local=settings.syntax.allow_quoted_local,
             allow_domain_literal=settings.syntax.allow_domain_literal,
             postmaster=True,
         ),
-        provider=resolver.provider if resolver is not None else None,
+        resolver=resolver,
+        trusted_domains=settings.trusted_domains,
         limit=None if patient else _checks_limit(settings),
         on_failure=on_failure,
     )
+
+
+def policy(settings: JudgingSettings) -> Policy:
+    """Return the policy for recipients."""
+    actions = dict(settings.policy)
+    if settings.on_store_failure == "accept":
+        actions.setdefault(Reason.STORE_UNAVAILABLE, Action.OBSERVE)
+    risk = settings.risk
+    return Policy(actions, mode=settings.mode, risk_reject=risk.reject, risk_defer=risk.defer)
 
 
 def sender_pipeline(
@@ -135,21 +141,20 @@ def sender_pipeline(
 ) -> Pipeline:
     """Return the pipeline for senders: only some reasons concern them (RFC 7505 4.2)."""
     judged = [reason for reason in Reason if reason.row.sender_reply is not None]
-    policy = {reason: Action.REJECT if reason in judged else Action.OFF for reason in Reason}
+    actions = {reason: Action.REJECT if reason in judged else Action.OFF for reason in Reason}
     options = SyntaxOptions(
         allow_quoted_local=True,
         allow_domain_literal=settings.syntax.allow_domain_literal,
         sender=True,
         single_label=settings.syntax.single_label_sender,
     )
-    inputs = _inputs(settings, suppressions, resolver)
-    inputs = replace(inputs, trusted_domains=(*inputs.trusted_domains, *SPECIAL_USE))
-    checks = build(inputs, judged)
+    checks = build(_inputs(settings, suppressions, resolver), judged)
     return Pipeline(
         checks,
-        Policy(policy),
+        Policy(actions),
         options=options,
-        provider=resolver.provider,
+        resolver=resolver,
+        trusted_domains=(*settings.trusted_domains, *SPECIAL_USE),
         limit=_checks_limit(settings),
     )
 
@@ -167,4 +172,5 @@ def _inputs(
         resolver=resolver,
         trusted_domains=settings.trusted_domains,
         role_allow=settings.role.allow,
+        blocklists=settings.blocklists.zones,
     )

@@ -219,6 +219,51 @@ class Suppressions(Group):
         return 0 if isinstance(value, str) and value.strip().lower() == "off" else value
 
 
+class Risk(Group):
+    """Thresholds for the risk of a recipient, which all findings add up to."""
+
+    reject: float | None = setting(
+        None, "Risk from which a recipient is rejected (`risk`); unset: never.", ge=0.0, le=1.0
+    )
+    defer: float | None = setting(
+        None, "Risk from which a recipient is deferred (`risk`); unset: never.", ge=0.0, le=1.0
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Risk":
+        if self.reject is not None and self.defer is not None and self.defer >= self.reject:
+            raise Conflict({("defer",): f"less than reject, which is {self.reject:g}"})
+        return self
+
+
+class Blocklists(Group):
+    """Domain blocklists that are asked about recipient domains and their mail hosts."""
+
+    zones: Domains = setting(
+        (), "Zones of domain blocklists, such as dbl.example.org; empty: none.", unit="domain"
+    )
+
+
+class ListFiles(Group):
+    """Files with lists of the operator. They are read again when they change, and on SIGHUP."""
+
+    suppressed_domains: Path | None = setting(
+        None, "Domains whose recipients are suppressed.", unit="path"
+    )
+    role_allow: Path | None = setting(
+        None, "Names and addresses that are not role accounts.", unit="path"
+    )
+    disposable: Path | None = setting(
+        None, "Domains of disposable addresses, besides those that presend knows.", unit="path"
+    )
+    disposable_allow: Path | None = setting(
+        None, "Domains that are not disposable, though they are on the list.", unit="path"
+    )
+    trap_mx: Path | None = setting(
+        None, "Mail hosts of spam traps: domains, IP addresses and networks.", unit="path"
+    )
+
+
 class Role(Group):
     """Exceptions from the list of role accounts."""
 

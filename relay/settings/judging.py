@@ -7,7 +7,7 @@ from pydantic import Field
 
 from relay.settings.common import CommonSettings
 from relay.settings.fields import Names, Path, Servers, setting
-from relay.settings.groups import Dns, Role, SyntaxRules
+from relay.settings.groups import Blocklists, Dns, ListFiles, Risk, Role, SyntaxRules
 from validators.policy import Policy
 from validators.verdict import Action, Reason
 
@@ -29,6 +29,14 @@ class JudgingSettings(CommonSettings):
         description="The action for each reason that shall not have its default action.",
         json_schema_extra={"unit": ""},
     )
+    mode: Literal["enforce", "observe"] = setting(
+        "enforce",
+        "`observe`: in force are only syntax, suppression and what is not known; all else is "
+        "observed.",
+    )
+    risk: Risk = Risk()
+    blocklists: Blocklists = Blocklists()
+    lists: ListFiles = ListFiles()
     dns: Dns = Dns()
     syntax: SyntaxRules = SyntaxRules()
     role: Role = Role()

@@ -10,12 +10,13 @@ import pytest
 from tests.support import dns_shapes
 from tests.support.dns import scripted
 from tests.support.dns_shapes import SHAPES
-from tests.validators.addresses import valid
 from validators.checks.mx import MxCheck
 from validators.dns import Hosts, NoDomain, Resolver, Unknown
 from validators.dns.transport import Server
 from validators.dns.wire import Found, OtherCase, Type, WireError, answer, question, vary
-from validators.verdict import CLEAR, Reason
+from validators.pipeline import Pipeline
+from validators.policy import Policy
+from validators.verdict import Action, Reason
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +27,10 @@ def shapes() -> Iterator[Server]:
 
 async def reason_at(resolver: Resolver, domain: str) -> Reason | None:
     """Return the reason that the MX check states for a recipient at a domain."""
-    findings = MxCheck(resolver).examine([valid(f"ann@{domain}")])
-    if isinstance(findings, Awaitable):
-        findings = await findings
-    return None if findings is CLEAR or findings[0] is None else findings[0].reason
+    policy = Policy({Reason.IMPLICIT_MX: Action.OFF})
+    judging = Pipeline([MxCheck()], policy, resolver=resolver).judge([f"ann@{domain}"])
+    (judged,) = await judging if isinstance(judging, Awaitable) else judging
+    return judged.findings[0][0].reason if judged.findings else None
 
 
 @pytest.mark.parametrize("shape", SHAPES)

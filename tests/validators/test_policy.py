@@ -1,10 +1,17 @@
 """The policy: from findings to verdicts."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from validators.policy import DEFAULT_ACTIONS, Policy
 from validators.reasons import UNKNOWN
-from validators.verdict import ACCEPT, Accept, Action, Defer, Finding, Reason, Reject
+from validators.verdict import ACCEPT, Accept, Action, Defer, Finding, Reason, Reject, Verdict
+
+
+def folded(policy: Policy, findings: Sequence[Finding]) -> Verdict:
+    """Return the verdict on findings, with the actions of the policy."""
+    return policy.fold([(finding, policy.action(finding.reason)) for finding in findings])
 
 
 def test_by_default_facts_reject_and_unknowns_defer() -> None:
@@ -34,9 +41,9 @@ def test_reject_beats_defer_and_the_first_decisive_finding_wins() -> None:
         Finding(Reason.SUPPRESSED, "trap"),
         Finding(Reason.NULL_MX),
     ]
-    assert policy.fold(findings) == Reject(Reason.SUPPRESSED, "trap")
-    assert policy.fold(findings[:2]) == Defer(Reason.DNS_UNAVAILABLE, "SERVFAIL")
-    assert policy.fold(findings[:1]) == Accept()
+    assert folded(policy, findings) == Reject(Reason.SUPPRESSED, "trap")
+    assert folded(policy, findings[:2]) == Defer(Reason.DNS_UNAVAILABLE, "SERVFAIL")
+    assert folded(policy, findings[:1]) == Accept()
 
 
 def test_an_override_leaves_the_other_reasons_alone() -> None:

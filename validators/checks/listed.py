@@ -63,7 +63,9 @@ class Blocklist:
             return None
         if not isinstance(answer, Found):
             return False
-        addresses = [ipaddress.ip_address(each) for each in answer.values if isinstance(each, bytes)]
+        addresses = [
+            ipaddress.ip_address(each) for each in answer.values if isinstance(each, bytes)
+        ]
         if any(address in network for address in addresses for network in _ERRORS):
             return None
         return any(address in _LISTED for address in addresses)

@@ -89,8 +89,14 @@ def _slips(domain: str) -> Iterator[Slip]:
         elif name + ending in data().providers:  # g.mail.com
             yield Slip(name + ending, 1, clear=True)
         return
+    if name.startswith("www") and f"{name[3:]}.{ending}" in data().providers:
+        yield Slip(f"{name[3:]}.{ending}", 1, clear=True)
+    joined = domain.replace(".", "")
     exists = ending.rpartition(".")[2] in root_zone()
     for target in data().targets:
+        whole = f"{target.name}.{target.usual}"
+        if target.brand and joined in {whole.replace(".", ""), f"{target.name}comcom"}:
+            yield Slip(whole, 1, clear=True)  # gmailc.om, gmailcom.com
         edits = OSA.distance(name, target.name, score_cutoff=_MOST_EDITS)
         if edits > _MOST_EDITS or (edits and not _comparable(name, target, edits)):
             continue
@@ -143,11 +149,13 @@ def _known() -> frozenset[str]:
     only if it is in the data file.
     """
     own = data().providers | data().neighbours
+    brands = {target.name for target in data().targets if target.brand}
     large = [f"{target.name}.{target.usual}" for target in data().targets if target.brand]
     others = {
         domain
         for domain in listed() - own
-        if all(OSA.distance(domain, each, score_cutoff=1) > 1 for each in large)
+        if domain.partition(".")[0] not in brands
+        and all(OSA.distance(domain, each, score_cutoff=1) > 1 for each in large)
     }
     return own | others
 
