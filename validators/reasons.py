@@ -134,7 +134,7 @@ class Reason(enum.StrEnum):
     TYPO_DOMAIN = (
         "typo_domain",
         Row(
-            meaning="The domain is a typing error of a mailbox provider, and DNS speaks against it.",
+            meaning="The domain is a misspelt mailbox provider, and DNS speaks against it.",
             check="typo",
             weight=6.5,
         ),
@@ -142,7 +142,7 @@ class Reason(enum.StrEnum):
     TYPO_SUSPECT = (
         "typo_suspect",
         Row(
-            meaning="The domain is one letter away from a mailbox provider.",
+            meaning="The domain looks like a misspelt mailbox provider.",
             check="typo",
             default=Action.OBSERVE,
             weight=3.5,
@@ -197,7 +197,7 @@ class Reason(enum.StrEnum):
     TRAP_MX = (
         "trap_mx",
         Row(
-            meaning="The mail host is on the list of trap mail hosts, or serves several typing errors.",
+            meaning="The mail host is listed as one of traps, or serves several misspelt domains.",
             check="trap_mx",
             default=Action.OBSERVE,
             weight=6.0,
@@ -206,7 +206,7 @@ class Reason(enum.StrEnum):
     PARKED_DOMAIN = (
         "parked_domain",
         Row(
-            meaning="The domain belongs to a parking service, or states that it sends and takes no mail.",
+            meaning="The domain is parked, or states that it sends no mail and has no MX.",
             check="parked",
             default=Action.OBSERVE,
             weight=4.5,
@@ -242,7 +242,7 @@ class Reason(enum.StrEnum):
     PRIVATE_RELAY = (
         "private_relay",
         Row(
-            meaning="The address is an alias of a forwarding service that hides the mailbox of a person.",
+            meaning="The address is an alias at a forwarding service of people.",
             check="private_relay",
             default=Action.OBSERVE,
         ),
@@ -250,7 +250,7 @@ class Reason(enum.StrEnum):
     FREE_PROVIDER = (
         "free_provider",
         Row(
-            meaning="The domain is one of a mailbox provider that anybody can have an address at.",
+            meaning="The domain is a mailbox provider's, where anybody can have an address.",
             check="free_provider",
             default=Action.OBSERVE,
         ),

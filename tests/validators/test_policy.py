@@ -20,7 +20,57 @@ def test_by_default_facts_reject_and_unknowns_defer() -> None:
         Reason.STORE_UNAVAILABLE,
         Reason.CHECK_FAILED,
     }
-    assert set(DEFAULT_ACTIONS.values()) == {Action.DEFER, Action.REJECT}
+    assert Action.OFF not in DEFAULT_ACTIONS.values()
+
+
+def test_what_may_be_wrong_begins_in_shadow_mode() -> None:
+    assert {reason for reason in Reason if DEFAULT_ACTIONS[reason] is Action.REJECT} == {
+        Reason.SYNTAX,
+        Reason.ROLE_ACCOUNT,
+        Reason.HONEYPOT_LOCAL,
+        Reason.SUPPRESSED,
+        Reason.TYPO_DOMAIN,
+        Reason.NO_DOMAIN,
+        Reason.NO_MAIL_HOST,
+        Reason.NULL_MX,
+        Reason.UNROUTABLE,
+        Reason.RISK,
+    }
+
+
+def test_a_careful_start_leaves_few_reasons_in_force() -> None:
+    policy = Policy({Reason.NULL_MX: Action.REJECT}, mode="observe")
+    acting = {reason for reason in Reason if policy.action(reason) is not Action.OBSERVE}
+    assert acting == {Reason.SYNTAX, Reason.SUPPRESSED, Reason.NULL_MX, *UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("reject", "defer", "action", "expected"),
+    [
+        (0.3, None, None, Reject),
+        (0.9, 0.3, None, Defer),
+        (0.9, None, None, Accept),
+        (None, None, None, Accept),
+        (0.3, None, Action.OBSERVE, Accept),
+        (0.3, None, Action.DEFER, Defer),
+        (0.3, None, Action.OFF, Accept),
+    ],
+)
+def test_facts_that_are_only_observed_add_up_to_a_risk(
+    reject: float | None,
+    defer: float | None,
+    action: Action | None,
+    expected: type[Verdict],
+) -> None:
+    actions = {} if action is None else {Reason.RISK: action}
+    policy = Policy(actions, risk_reject=reject, risk_defer=defer)
+    findings = [Finding(Reason.TYPO_SUSPECT, "gmail.com"), Finding(Reason.IMPLICIT_MX)]
+    noted = [(finding, policy.action(finding.reason)) for finding in findings]
+    verdict = policy.fold(noted + (policy.of_risk(findings) if policy.judges_risk else []))
+    assert isinstance(verdict, expected)
+    if not isinstance(verdict, Accept):
+        assert verdict.reason is Reason.RISK
+        assert verdict.detail == "0.73: typo_suspect, implicit_mx"
 
 
 @pytest.mark.parametrize("reason", sorted(UNKNOWN))

@@ -41,8 +41,8 @@ class Inputs:
 def build(inputs: Inputs, reasons: Iterable[Reason] = Reason) -> list[Check | DomainCheck]:
     """Return the checks that state `reasons`, in the order of the table.
 
-    The module of a check offers `build(inputs) -> Check | DomainCheck | None`; None leaves the check out.
-    ValueError if an input is not valid.
+    The module of a check offers `build(inputs) -> Check | DomainCheck | None`; None leaves the
+    check out. ValueError if an input is not valid.
     """
     wanted = {reason.row.check for reason in reasons}
     checks: list[Check | DomainCheck] = []

@@ -3,7 +3,10 @@
 from functools import cache
 from typing import ClassVar
 
+from disposable_email_domains import allowlist, blocklist
+
 from validators.checks import Inputs
+from validators.checks.private_relay import DOMAINS
 from validators.dns import MailRoute
 from validators.domains import DomainCheck
 from validators.lists import Lists, parents
@@ -40,13 +43,9 @@ class DisposableCheck(DomainCheck):
 @cache
 def listed_domains() -> frozenset[str]:
     """Return the domains of the package, less those that its own allow list has."""
-    from disposable_email_domains import allowlist, blocklist  # takes 5 ms, not at every start
-
     return frozenset(blocklist) - frozenset(allowlist)
 
 
 def build(inputs: Inputs) -> DisposableCheck:
     """Return the check."""
-    from validators.checks.private_relay import DOMAINS
-
     return DisposableCheck(inputs.lists, DOMAINS)

@@ -1,4 +1,4 @@
-"""Recipients whose local part names a trap, or has text against harvesters (honeypot_words.toml)."""
+"""Recipients whose local part names a trap or is against harvesters (data/honeypot_words.toml)."""
 
 import tomllib
 from collections.abc import Sequence

@@ -82,8 +82,8 @@ class ListedCheck(DomainCheck):
 
     def find(
         self, domain: str, route: MailRoute | None
-    ) -> Finding | None | Awaitable[Finding | None]:
-        """Return the finding for a domain; mailbox providers and their hosts are not asked about."""
+    ) -> Finding | Awaitable[Finding | None] | None:
+        """Return the finding for a domain. Mailbox providers, and their hosts, are left out."""
         if not isinstance(route, Hosts) or domain in free_domains() or domain.startswith("["):
             return None
         host = route.hosts[0]

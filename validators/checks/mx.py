@@ -26,22 +26,25 @@ class MxCheck(DomainCheck):
 
     def find(self, domain: str, route: MailRoute | None) -> Finding | None:
         """Return the finding that a route leads to, or None if mail can be delivered."""
-        match route:
-            case None:
-                return None
-            case Hosts():
-                implicit = route.implicit and not domain.startswith("[")
-                return Finding(Reason.IMPLICIT_MX) if implicit else None
-            case NullMx():
-                return Finding(Reason.NULL_MX)
-            case NoDomain():
-                return Finding(Reason.NO_DOMAIN)
-            case NoHost(detail):
-                return Finding(Reason.NO_MAIL_HOST, detail)
-            case Unroutable(detail):
-                return Finding(Reason.UNROUTABLE, detail)
-            case Unknown(detail):
-                return Finding(Reason.DNS_UNAVAILABLE, detail)
+        if isinstance(route, Hosts):
+            implicit = route.implicit and not domain.startswith("[")
+            return Finding(Reason.IMPLICIT_MX) if implicit else None
+        return None if route is None else _refusal(route)
+
+
+def _refusal(route: NullMx | NoDomain | NoHost | Unroutable | Unknown) -> Finding:
+    """Return the finding for a route that leads nowhere, or is not known."""
+    match route:
+        case NullMx():
+            return Finding(Reason.NULL_MX)
+        case NoDomain():
+            return Finding(Reason.NO_DOMAIN)
+        case NoHost(detail):
+            return Finding(Reason.NO_MAIL_HOST, detail)
+        case Unroutable(detail):
+            return Finding(Reason.UNROUTABLE, detail)
+        case Unknown(detail):
+            return Finding(Reason.DNS_UNAVAILABLE, detail)
 
 
 def build(inputs: Inputs) -> MxCheck | None:

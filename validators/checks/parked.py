@@ -44,8 +44,8 @@ def is_parking_host(host: str) -> bool:
 class ParkedCheck(DomainCheck):
     """States PARKED_DOMAIN; the detail says by what.
 
-    A domain with mail hosts of its own takes mail, whoever serves its name. So only a domain without
-    an MX record costs further questions: for its name servers, addresses and TXT records.
+    A domain with mail hosts of its own takes mail, whoever serves its name. So only a domain
+    without an MX record costs further questions: for name servers, addresses and TXT records.
     """
 
     name: ClassVar[str] = "parked"
@@ -56,7 +56,7 @@ class ParkedCheck(DomainCheck):
 
     def find(
         self, domain: str, route: MailRoute | None
-    ) -> Finding | None | Awaitable[Finding | None]:
+    ) -> Finding | Awaitable[Finding | None] | None:
         """Return the finding for a mail route."""
         if not isinstance(route, Hosts) or domain.startswith("["):
             return None

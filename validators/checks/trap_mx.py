@@ -36,7 +36,7 @@ class TrapMxCheck(DomainCheck):
 
     def find(
         self, domain: str, route: MailRoute | None
-    ) -> Finding | None | Awaitable[Finding | None]:
+    ) -> Finding | Awaitable[Finding | None] | None:
         """Return the finding for a mail route."""
         if not isinstance(route, Hosts):
             return None
