@@ -96,6 +96,7 @@ def dev_settings(*, environ: Mapping[str, str] | None = None) -> Settings:
         ("listen",): "127.0.0.1:2525",
         ("http_listen",): "127.0.0.1:9100",
         ("store",): f"sqlite://{directory.resolve() / 'presend.db'}",
+        ("last_scrape",): 0,
         ("log", "format"): "text",
     }
     loaded = load(environ=environ, defaults=defaults)
