@@ -10,7 +10,7 @@ bounded whatever the file holds.
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Final, TextIO
+from typing import Final, TextIO
 
 from relay.commands.suppress.parsing import (
     SOURCE_LIMIT,
@@ -24,8 +24,9 @@ from relay.commands.suppress.parsing import (
 from relay.commands.tables import (
     Row,
     RowReader,
+    Source,
     TableError,
-    find_column,
+    find_named,
     is_separator,
     read_lines,
     split_header,
@@ -65,7 +66,7 @@ class Given:
 
 
 def read_list(
-    file: BinaryIO, given: Given, *, now: float, column: str | None = None, name: str = ""
+    file: Source, given: Given, *, now: float, column: str | None = None, name: str = ""
 ) -> Iterator[Suppression]:
     """Read a plain list or a CSV, told apart by the first line that is not blank.
 
@@ -184,7 +185,7 @@ class Columns:
         columns = cls(header, len(header))
         places = columns._places
         if column is not None:
-            place, named = find_column(first, column)
+            place, named = find_named(first, column)
             if not named and _is_entry(first.cells[place]):
                 columns, header = cls((), len(header)), []
             columns._entry = cls._one(place)
