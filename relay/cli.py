@@ -126,10 +126,12 @@ def _shadowed() -> str | None:
     presend's package, or presend overwrites some of it; elsewhere on the path it may come first.
     """
     home = Path(__file__).resolve().parents[1]
+    own = home / "validators"
     found = importlib.util.find_spec("validators")
-    if found is None or found.origin is None:
-        fault = f"presend's package {home / 'validators'} is incomplete"
-    elif (origin := Path(found.origin).resolve().parent) != home / "validators":
+    origin = Path(found.origin).resolve().parent if found and found.origin else None
+    if not (own / "__init__.py").exists():
+        fault = f"presend's package {own} is incomplete"
+    elif origin != own:
         fault = f"another package named validators, in {origin}, hides presend's own"
     elif others := sorted(home.glob("validators-*.*-info")):  # as pip records an installation
         fault = f"{others[0].stem} is installed into the same directory as presend's validators"

@@ -5,6 +5,7 @@ which loads the settings of the command, does its work and returns the exit code
 `COMMANDS` in relay/cli.py lists the commands; a module is imported only when its command is called.
 """
 
+import argparse
 import contextlib
 import os
 import sys
@@ -19,6 +20,11 @@ HOLD: Final = 3
 """The command is a gate for a script, and its answer is "hold"."""
 INTERRUPTED: Final = 130
 """128 and the number of SIGINT, as a shell reports it."""
+
+
+def examples(parser: argparse.ArgumentParser, *lines: str) -> None:
+    """Set the examples at the end of the help of a command or an action, a line each."""
+    parser.epilog = "\n".join(lines)
 
 
 def say(*lines: str) -> None:

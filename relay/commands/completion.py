@@ -6,11 +6,13 @@ The script holds all words, so that completing one does not start presend.
 import argparse
 from collections.abc import Iterator
 
+from relay.commands import DONE, examples
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments."""
     parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
-    parser.epilog = 'eval "$(presend completion bash)"\npresend completion fish | source'
+    examples(parser, 'eval "$(presend completion bash)"', "presend completion fish | source")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -24,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
         if action.dest == "file":
             action.complete = shtab.FILE  # type: ignore[attr-defined] # shtab reads it
     print(shtab.complete(parser, args.shell))
-    return 0
+    return DONE
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

@@ -1,7 +1,7 @@
 """`presend config`: print the effective settings as TOML, each with its origin, secrets masked.
 
-The settings of all commands are printed, also where `serve` cannot run with them. The output is itself a valid settings file, except that
-secrets stand in it as comments.
+The settings of all commands are printed, also where `serve` cannot run with them. The output is
+itself a valid settings file, except that secrets stand in it as comments.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from itertools import groupby
 
 from pydantic import SecretStr
 
-from relay.commands import WRONG, say
+from relay.commands import DONE, WRONG, examples, say
 from relay.settings import (
     MASK,
     Loaded,
@@ -27,8 +27,9 @@ from relay.settings import (
 from validators.verdict import Reason
 
 
-def add_arguments(_: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add no arguments: everything comes from the environment and the settings file."""
+    examples(parser, "presend config", "PRESEND_CONFIG=presend.toml presend config")
 
 
 def main(_: argparse.Namespace) -> int:
@@ -40,7 +41,7 @@ def main(_: argparse.Namespace) -> int:
     print("\n".join(lines(loaded)))
     problems = lacking(ServeSettings, loaded)
     if not problems:
-        return 0
+        return DONE
     sys.stdout.flush()
     say("presend: `serve` would not start:", *(f"  {problem}" for problem in problems.values()))
     return WRONG

@@ -78,7 +78,10 @@ class Unpacker:
     Returns pieces of some CHUNK octets, whatever a few packed octets unpack to.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int | None = None) -> None:
+        """Unpack at most `most` octets, if that is given."""
+        self._most = most
+        self._unpacked = 0
         self._start = b""
         self._packed: bool | None = None
         self._gzip = zlib.decompressobj(_GZIP_ONLY)
@@ -115,9 +118,13 @@ class Unpacker:
 
     def _unpack(self, octets: bytes) -> bytes:
         try:
-            return self._gzip.decompress(octets, CHUNK)
+            piece = self._gzip.decompress(octets, CHUNK)
         except zlib.error as error:
             raise TableError(0, "", f"gzip that cannot be unpacked ({error})") from None
+        self._unpacked += len(piece)
+        if self._most is not None and self._unpacked > self._most:
+            raise TableError(0, "", f"gzip that unpacks to more than {self._most:,} octets")
+        return piece
 
 
 class LineReader:
@@ -240,7 +247,8 @@ def _delimiter_of(line: str) -> str:
 class Column(NamedTuple):
     """The column of the addresses."""
 
-    index: int
+    place: int
+    """Its index in a row."""
     header: bool
     """Whether the first row is a header, and not an address to be judged."""
     why: str
@@ -328,9 +336,12 @@ def _label(header: Sequence[str], index: int) -> str:
     return f"column {index + 1} ({header[index]})"
 
 
-def read_lines(file: Source) -> Iterator[list[str]]:
-    """Yield the lines of a file, some thousand at once; waits for the file. Raises TableError."""
-    lines, unpacker = LineReader(), Unpacker()
+def read_lines(file: Source, most: int | None = None) -> Iterator[list[str]]:
+    """Yield the lines of a file, some thousand at once; waits for the file. Raises TableError.
+
+    `most` limits what packed octets unpack to.
+    """
+    lines, unpacker = LineReader(), Unpacker(most)
     while octets := file.read(CHUNK):
         for piece in unpacker.feed(octets):
             yield lines.feed(piece)

@@ -1,4 +1,4 @@
-"""Settings whose value is a word, a number with bounds, or a file: what is accepted, what is said."""
+"""Settings that are words, numbers with bounds, or files: what is accepted, and what is said."""
 
 import enum
 import os

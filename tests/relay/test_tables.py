@@ -132,15 +132,11 @@ def unpacked(packed: bytes, cuts: list[int]) -> bytes | str:
         return str(error)
 
 
-@given(st.binary(max_size=200), st.booleans(), st.lists(st.integers(0, 300), max_size=5))
-def test_packed_octets_may_come_in_any_pieces(
-    octets: bytes, cut_off: bool, cuts: list[int]
-) -> None:
+@given(st.binary(max_size=200), st.lists(st.integers(0, 300), max_size=5))
+def test_packed_octets_may_come_in_any_pieces(octets: bytes, cuts: list[int]) -> None:
     packed = gzip.compress(octets, mtime=0)
-    if cut_off:
-        assert unpacked(packed[:-1], cuts) == "gzip that ends early"
-    else:
-        assert unpacked(packed, cuts) == octets
+    assert unpacked(packed, cuts) == octets
+    assert unpacked(packed[:-1], cuts) == "gzip that ends early"
     if octets[:2] != packed[:2]:
         assert unpacked(octets, cuts) == octets
 
@@ -161,7 +157,7 @@ def test_a_bomb_is_unpacked_in_small_pieces() -> None:
 def test_any_rows_have_a_column_or_an_error(rows: list[list[str]], named: str | None) -> None:
     with contextlib.suppress(tables.TableError):
         found = tables.find_column([tables.Row(1, cells) for cells in rows], named)
-        assert 0 <= found.index < len(rows[0])
+        assert 0 <= found.place < len(rows[0])
 
 
 def pieces(octets: bytes, cuts: list[int]) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeAlias
 import uvloop
 
 from relay import app
-from relay.commands import DONE, FAILED, say
+from relay.commands import DONE, FAILED, examples, say
 from relay.commands.check.report import VerdictCounts, line
 from relay.commands.check.source import ListError, Source
 from relay.settings import JudgingSettings, load_settings
@@ -51,11 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-dns", action="store_true", help="do not look up where the mail would go"
     )
-    parser.epilog = "\n".join((
+    examples(
+        parser,
         "presend check list.csv >verdicts.jsonl",
         "presend check --column 2 --no-dns list.csv.gz",
         "printf 'ann@example.com\\n' | presend check",
-    ))  # fmt: skip
+    )
 
 
 def main(args: argparse.Namespace) -> int:

@@ -118,11 +118,11 @@ class Source:
 
     def _of_sample(self) -> Iterator[str]:
         column = find_column(self._sample, self._column)
-        self._index, self.better = column.index, column.better
+        self._index, self.better = column.place, column.better
         if column.why:
             self._say(column.why)
         for row in self._sample[column.header :]:
-            yield from self._cell(row, column.index)
+            yield from self._cell(row, column.place)
         self._sample = []
 
     def _cell(self, row: Row, index: int) -> Iterator[str]:

@@ -66,20 +66,26 @@ class Given:
 
 
 def read_list(
-    file: Source, given: Given, *, now: float, column: str | None = None, name: str = ""
+    file: Source,
+    given: Given,
+    *,
+    now: float,
+    column: str | None = None,
+    name: str = "",
+    most: int | None = None,
 ) -> Iterator[Suppression]:
     """Read a plain list or a CSV, told apart by the first line that is not blank.
 
     `given` wins over the columns of the file. `column` is the name, or the number from 1, of the
-    column of a CSV in which the entries are. `name` is the source if neither says one. Raises
-    TableError.
+    column of a CSV in which the entries are. `name` is the source if neither says one. `most`
+    limits the octets that packed octets unpack to. Raises TableError.
     """
     given = replace(given, fallback=_printable(name))
     rows: RowReader | None = None
     columns: Columns | None = None
     begun = False
     number = 1
-    for lines in read_lines(file):
+    for lines in read_lines(file, most):
         first = next((line for line in lines if line.strip()), None)
         if first is not None and not begun:
             begun = True
