@@ -12,7 +12,6 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final, NamedTuple, NoReturn
 
 from relay import VERSION
@@ -125,16 +124,23 @@ def _shadowed() -> str | None:
     A package of that name is on PyPI. Installed into the same environment, it overwrites files of
     presend's package, or presend overwrites some of it; elsewhere on the path it may come first.
     """
-    home = Path(__file__).resolve().parents[1]
-    own = home / "validators"
+    # os.path in place of pathlib, which would take longer to import than all this.
+    home = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))  # noqa: PTH120
+    own = os.path.join(home, "validators")  # noqa: PTH118
     found = importlib.util.find_spec("validators")
-    origin = Path(found.origin).resolve().parent if found and found.origin else None
-    if not (own / "__init__.py").exists():
+    origin = os.path.dirname(os.path.realpath(found.origin or "")) if found else ""  # noqa: PTH120
+    others = [
+        name
+        for name in os.listdir(home)  # noqa: PTH208
+        if name.startswith("validators-") and name.endswith((".dist-info", ".egg-info"))
+    ]
+    if not os.path.exists(os.path.join(own, "__init__.py")):  # noqa: PTH110, PTH118
         fault = f"presend's package {own} is incomplete"
     elif origin != own:
         fault = f"another package named validators, in {origin}, hides presend's own"
-    elif others := sorted(home.glob("validators-*.*-info")):  # as pip records an installation
-        fault = f"{others[0].stem} is installed into the same directory as presend's validators"
+    elif others:  # as pip records an installation
+        other = others[0].rpartition(".")[0]
+        fault = f"{other} is installed into the same directory as presend's validators"
     elif getattr(importlib.import_module("validators"), "PRESEND_VERSION", "") != VERSION:
         fault = f"{origin} is not, or not only, what presend {VERSION} has installed there"
     else:
