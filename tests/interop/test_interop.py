@@ -23,6 +23,7 @@ def test_the_page_is_made_from_the_results() -> None:
 
 
 @pytest.mark.may_block("the relays run in children")
+@pytest.mark.slow
 def test_a_client_is_tried_by_the_command(tmp_path: Path) -> None:
     written, results = tmp_path / "page.md", tmp_path / "results.json"
     written.write_text(page.PAGE.read_text())

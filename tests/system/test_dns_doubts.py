@@ -67,6 +67,7 @@ def relay(
         yield presend, request.param != "none"
 
 
+@pytest.mark.slow  # the same for the resolver alone: tests/validators/test_doubtful_replies.py
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_reply_of_each_shape(relay: tuple[Presend, bool], shape: str) -> None:
     presend, vouched = relay
@@ -86,6 +87,7 @@ def test_doubtful_replies_are_counted(relay: tuple[Presend, bool]) -> None:
     assert presend.metric("presend_dns_doubtful_total", kind="implausible") >= 1
 
 
+@pytest.mark.slow
 def test_a_resolver_that_refuses_every_name(tmp_path: Path) -> None:
     liar = Liar()
     with (

@@ -106,8 +106,9 @@ def all_answered(presend: Presend) -> None:
             assert response.status == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begin", [silent, unfinished, unread, kept])
-@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [100, 1000])
 def test_probes_are_answered_beside_many_connections(
     start: Start, upstream: Upstream, count: int, begin: Callable[[socket.socket], None]
 ) -> None:
@@ -122,7 +123,8 @@ def test_probes_are_answered_beside_many_connections(
         all_answered(presend)
 
 
-@pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [100, 1000])
 def test_a_request_that_drips_is_cut(start: Start, upstream: Upstream, count: int) -> None:
     presend = start(upstream)
     with connections(presend.http_port, count, unfinished) as opened, dripping(opened):
