@@ -20,6 +20,7 @@ from relay.commands.suppress.sources import load
 from relay.commands.tables import CHUNK
 from relay.settings import env_name, every_setting
 from relay.stores import BlockingStore, open_store
+from tests.support.certs import Certificates
 
 pytestmark = pytest.mark.may_block("a command may wait for what it reads")
 
@@ -243,6 +244,11 @@ def test_a_list_that_fails_does_not_keep_the_others_out(
         f"https://u:{SECRET}@h.example/a list",
         f"https://u:{SECRET}@h.example/\N{LATIN SMALL LETTER U WITH DIAERESIS}",
         f"http://u:{SECRET}@h.example/list",
+        f"https://u:x{SECRET}/{SECRET}@h.example/list",
+        f"https://u/{SECRET}@h.example/list",
+        f"https://u:{SECRET}?{SECRET}@h.example/list",
+        f"https://u:{SECRET}#{SECRET}@h.example/list",
+        f"file:///{SECRET}?{SECRET}",
     ],
 )
 def test_a_wrong_url_is_a_wrong_setting(loaded: Load, source: str) -> None:
@@ -329,3 +335,25 @@ def test_nobody_listens(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> N
     with BlockingStore(open_store(f"sqlite://{tmp_path}/presend.db", campaign="default")) as store:
         assert load([f"http://127.0.0.1:{port}/"], store, time.time(), QUICK) == 1
     assert f"http://127.0.0.1:{port}/: Connection refused. Nothing" in capsys.readouterr().err
+
+
+def test_certificates_are_checked(
+    loaded: Load, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert server
+    certificates = Certificates(tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.socket = certificates.server().wrap_socket(httpd.socket, server_side=True)
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            url = f"https://localhost:{httpd.server_address[1]}/list"
+            code, said = loaded(url)
+            assert code == 1
+            assert f"{url}: the certificate was refused: " in said
+            assert len(said.splitlines()) == 3  # no other attempt
+            monkeypatch.setenv("SSL_CERT_FILE", str(certificates.ca_file))
+            assert loaded(url)[0] == 0
+        finally:
+            httpd.shutdown()
+            thread.join()

@@ -11,7 +11,7 @@ from relay.commands.suppress.importing import import_file, line
 from relay.commands.suppress.lists import Given
 from relay.commands.tables import TableError
 from relay.settings import Problem, SettingsError
-from relay.settings.endpoints import is_loopback
+from relay.settings.endpoints import is_loopback, mask_urls
 from relay.stores import BlockingStore, ImportResult
 
 _KEY = "PRESEND_SUPPRESSIONS__SOURCES"
@@ -37,7 +37,7 @@ def _check_urls(sources: Sequence[str]) -> None:
         if not source.isascii() or not source.isprintable() or " " in source:
             allowed = "a URL in printable ASCII without spaces; others are percent-encoded"
         if allowed:
-            problems.append(Problem(_KEY, shown(source), allowed))
+            problems.append(Problem(_KEY, mask_urls(source), allowed))
     if problems:
         raise SettingsError(problems)
 
@@ -48,13 +48,14 @@ def is_url(source: str) -> bool:
 
 
 def shown(source: str) -> str:
-    """Return a source without user, password, query and fragment, any of which may be a secret."""
+    """Return a source without user, password, query and fragment, any of which may be a secret.
+
+    A URL has been approved by `_fault_of`: no part of a password is outside its place.
+    """
     if not is_url(source):
         return source
-    scheme, _, rest = source.partition("://")
-    place = rest.partition("?")[0].partition("#")[0]
-    host, slash, path = place.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path.rpartition('@')[2]}"
+    url = urllib.parse.urlsplit(source)
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
 
 
 def load(sources: Sequence[str], store: BlockingStore, now: float, limits: Limits = LIMITS) -> int:
@@ -95,6 +96,8 @@ def _fault_of(url: urllib.parse.SplitResult) -> str:
     """Return what is allowed in place of this URL, or an empty text. Raises ValueError."""
     if url.scheme.lower() not in {"http", "https"}:
         return "a path, or a URL that begins with http:// or https://"
+    if "@" in url.path:  # perhaps the end of a password with a slash in it
+        return "a URL in whose user, password and path / and @ are written %2F and %40"
     if not url.hostname or url.port == 0:
         return "a URL with a host, such as https://lists.example.com/unsubscribed.csv"
     if url.scheme.lower() == "http" and "@" in url.netloc and not is_loopback(url.hostname):
