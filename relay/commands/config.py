@@ -1,29 +1,50 @@
 """`presend config`: print the effective settings as TOML, each with its origin, secrets masked.
 
-The settings of all commands are printed. The output is itself a valid settings file, except that
-secrets stand in it as comments.
+The settings of all commands are printed, also where `serve` cannot run with them. The output is
+itself a valid settings file, except that secrets stand in it as comments.
 """
 
 import argparse
 import json
+import sys
 from collections.abc import Iterator
 from enum import Enum
 from itertools import groupby
 
 from pydantic import SecretStr
 
-from relay.settings import MASK, Loaded, Setting, env_name, every_setting, load
+from relay.commands import DONE, WRONG, examples, say
+from relay.settings import (
+    MASK,
+    Loaded,
+    ServeSettings,
+    Setting,
+    env_name,
+    every_setting,
+    lacking,
+    load,
+)
 from validators.verdict import Reason
 
 
-def add_arguments(_: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add no arguments: everything comes from the environment and the settings file."""
+    examples(parser, "presend config", "PRESEND_CONFIG=presend.toml presend config")
 
 
 def main(_: argparse.Namespace) -> int:
-    """Print the settings; return the exit code. Raises SettingsError where they are wrong."""
-    print("\n".join(lines(load())))
-    return 0
+    """Print the settings; return the exit code: WRONG if `serve` would refuse to start with them.
+
+    Raises SettingsError if they are wrong for every command.
+    """
+    loaded = load()
+    print("\n".join(lines(loaded)))
+    problems = lacking(ServeSettings, loaded)
+    if not problems:
+        return DONE
+    sys.stdout.flush()
+    say("presend: `serve` would not start:", *(f"  {problem}" for problem in problems.values()))
+    return WRONG
 
 
 def lines(loaded: Loaded) -> Iterator[str]:

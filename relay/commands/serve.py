@@ -1,8 +1,8 @@
 """`presend serve`: load the settings, and run the relay until SIGTERM or SIGINT."""
 
 import argparse
-import sys
 
+from relay.commands import FAILED, examples, say
 from relay.settings import ServeSettings, dev_settings, load_settings
 
 
@@ -12,6 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dev",
         action="store_true",
         help="need no settings: listen on 127.0.0.1:2525, keep the mail in a Maildir",
+    )
+    examples(
+        parser,
+        "presend serve --dev",
+        "PRESEND_UPSTREAM=smtp://192.0.2.25:25 PRESEND_LISTEN=localhost:2525 presend serve",
     )
 
 
@@ -23,5 +28,5 @@ def main(args: argparse.Namespace) -> int:
     try:
         return app.serve(settings, dev=args.dev)
     except app.StartError as error:
-        print(f"presend: {error}", file=sys.stderr)
-        return 1
+        say(f"presend: {error}")
+        return FAILED

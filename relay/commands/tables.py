@@ -1,9 +1,11 @@
 """Reading of lists and CSV files, shared by `check` and `suppress import`; no I/O but `read_lines`.
 
-Octets go into a `LineReader` and complete lines come out; the lines of a CSV go into a `RowReader`
-and complete rows come out. Both hold one incomplete line or row of bounded length, so memory does
-not grow with the file, and neither waits for the file: that is the caller's part.
+Octets go through an `Unpacker` into a `LineReader` and complete lines come out; the lines of a CSV
+go into a `RowReader` and complete rows come out. Each holds a piece of bounded length, so memory
+does not grow with the file, and none waits for the file: that is the caller's part. `find_column`
+finds the column of the addresses.
 
+    gzip        recognised by its first two octets (RFC 1952)
     text        UTF-8 with or without a byte order mark, UTF-16 with one; any kind of line end
     delimiter   of `,` `;` tab `|` the one that the first line has most of, or what a first line
                 such as `sep=;` names, as spreadsheets write it
@@ -14,15 +16,24 @@ import codecs
 import csv
 import io
 import re
+import zlib
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO, Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 CHUNK: Final = 32_768
 """Octets to read at once: some thousand addresses."""
 MAX_LENGTH: Final = 65_536
 """Characters in a line, or in a row of a CSV."""
 DELIMITERS: Final = ",;\t|"
+ADDRESS_COLUMNS: Final = ("address", "email")
+"""Names of columns of addresses, in lower case; the first one that exists counts."""
+SAMPLE: Final = 100
+"""Rows by which a column of addresses is found."""
 
+_GZIP: Final = b"\x1f\x8b"
+_GZIP_ONLY: Final = 16 + zlib.MAX_WBITS
+_ADDRESS: Final = re.compile(r"[^\s@<>,;]+@[^\s@<>,;.]+(\.[^\s@<>,;.]+)+\.?")
+"""What looks like an address, whether or not it is valid."""
 _SEPARATOR: Final = re.compile(r'\s*"?sep=([^\w"\r\n])"?\s*', re.IGNORECASE)
 _MAX_SHOWN: Final = 80
 _BOM_LENGTH: Final = 2
@@ -30,12 +41,15 @@ _BOM_LENGTH: Final = 2
 
 
 class TableError(ValueError):
-    """A line cannot be used; the message has its number, its beginning and the fault."""
+    """A line cannot be used; the message has its number, its beginning and the fault.
+
+    Line 0 stands for the file as a whole.
+    """
 
     def __init__(self, line: int, text: str, fault: object) -> None:
         text = text.strip()
         shown = text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
-        super().__init__(f"line {line}: {shown!r}: {fault}")
+        super().__init__(f"line {line}: {shown!r}: {fault}" if line else str(fault))
         self.line = line
 
 
@@ -49,6 +63,68 @@ class Row(NamedTuple):
     def error(self, fault: object) -> TableError:
         """Return an exception for this row."""
         return TableError(self.line, ",".join(self.cells), fault)
+
+
+class Source(Protocol):
+    """What can be read: a file, or what is received from a server."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` octets; none at the end."""
+
+
+class Unpacker:
+    """Unpacks gzip; passes on octets that are not packed as they are.
+
+    Returns pieces of some CHUNK octets, whatever a few packed octets unpack to.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        """Unpack at most `most` octets, if that is given."""
+        self._most = most
+        self._unpacked = 0
+        self._start = b""
+        self._packed: bool | None = None
+        self._gzip = zlib.decompressobj(_GZIP_ONLY)
+
+    def feed(self, octets: bytes) -> Iterator[bytes]:
+        """Yield the pieces. Raises TableError for what cannot be unpacked."""
+        if self._packed is None:
+            octets = self._start + octets
+            if len(octets) < len(_GZIP) and _GZIP.startswith(octets):
+                self._start = octets
+                return
+            self._packed = octets.startswith(_GZIP)
+        if not self._packed:
+            yield octets
+            return
+        while octets:
+            if self._gzip.eof:  # one member may follow another (RFC 1952 2.2), or padding
+                octets = octets.lstrip(b"\0")
+                if not octets:
+                    return
+                self._gzip = zlib.decompressobj(_GZIP_ONLY)
+            yield self._unpack(octets)
+            octets = self._gzip.unconsumed_tail or self._gzip.unused_data
+
+    def close(self) -> Iterator[bytes]:
+        """Yield the rest. Raises TableError if the packed octets end early."""
+        if self._packed is None:
+            yield self._start
+        while self._packed and not self._gzip.eof:
+            piece = self._unpack(b"")
+            if not piece and not self._gzip.eof:
+                raise TableError(0, "", "gzip that ends early")
+            yield piece
+
+    def _unpack(self, octets: bytes) -> bytes:
+        try:
+            piece = self._gzip.decompress(octets, CHUNK)
+        except zlib.error as error:
+            raise TableError(0, "", f"gzip that cannot be unpacked ({error})") from None
+        self._unpacked += len(piece)
+        if self._most is not None and self._unpacked > self._most:
+            raise TableError(0, "", f"gzip that unpacks to more than {self._most:,} octets")
+        return piece
 
 
 class LineReader:
@@ -159,11 +235,83 @@ def split_header(line: str) -> list[str]:
 
     A `|` may be part of an address, so it is a delimiter only in a line without `@`.
     """
-    delimiter = max(DELIMITERS if "@" not in line else ",;\t", key=line.count)
-    return [cell.strip().casefold() for cell in next(csv.reader([line], delimiter=delimiter))]
+    return [
+        cell.strip().casefold() for cell in next(csv.reader([line], delimiter=_delimiter_of(line)))
+    ]
 
 
-def find_column(row: Row, column: str) -> tuple[int, bool]:
+def _delimiter_of(line: str) -> str:
+    return max(DELIMITERS if "@" not in line else ",;\t", key=line.count)
+
+
+class Column(NamedTuple):
+    """The column of the addresses."""
+
+    place: int
+    """Its index in a row."""
+    header: bool
+    """Whether the first row is a header, and not an address to be judged."""
+    why: str
+    """How it was found, for people; empty if the user named it."""
+    better: str
+    """Another column that holds addresses, while this one holds none in the sample; or empty."""
+
+
+def is_table(lines: Sequence[str], *, final: bool) -> bool | None:
+    """Return whether a list that begins with these lines has columns; the first one is not blank.
+
+    It has if the first line is a header that names a column of addresses, or if the first line and
+    at least half of the first SAMPLE have a delimiter. Returns None if it takes more lines to know,
+    unless these are the `final` ones.
+    """
+    names = split_header(lines[0])
+    if is_separator(lines[0]) or not set(ADDRESS_COLUMNS).isdisjoint(names):
+        return True
+    if len(names) == 1:
+        return False
+    sample = [line for line in lines[:SAMPLE] if line.strip()]
+    if len(lines) < SAMPLE and not final:
+        return None
+    delimiter = _delimiter_of(lines[0])
+    return 2 * sum(delimiter in line for line in sample) >= len(sample)
+
+
+def find_column(rows: Sequence[Row], named: str | None = None) -> Column:
+    """Find the column of the addresses by the first rows of a table, at most SAMPLE of them.
+
+    The user may name it, by its name or its number from 1. Otherwise it is the one that a header
+    names (ADDRESS_COLUMNS), unless none of its cells looks like an address and those of another do;
+    and without such a header the one with most cells that look like addresses. Raises TableError.
+    """
+    first = rows[0]
+    header = [cell.strip() for cell in first.cells]
+    names = [name.casefold() for name in header]
+    alike = [_addresses_in(rows, index) for index in range(len(header))]
+    most = max(range(len(header)), key=alike.__getitem__)
+    if named is not None:
+        index, by_name = find_named(first, named)
+        better = _label(header, most) if alike[most] and not alike[index] else ""
+        return Column(index, by_name or "@" not in header[index], "", better)
+    known = [names.index(name) for name in ADDRESS_COLUMNS if name in names]
+    for index in known:
+        if alike[index] or not alike[most]:
+            return Column(
+                index, header=True, why=f"{_label(header, index)}, by its name", better=""
+            )
+    if not alike[most]:
+        wanted = " or ".join(ADDRESS_COLUMNS)
+        fault = f"no column is named {wanted}, and none holds addresses; name one with --column"
+        raise first.error(f"{fault}; there are: {', '.join(header)}")
+    is_header = not any("@" in cell for cell in header)
+    shown = _label(header, most) if is_header else f"column {most + 1}"
+    why = f"{shown}: {alike[most]} of the first {len(rows) - is_header} rows have an address there"
+    others = [index + 1 for index, number in enumerate(alike) if number == alike[most]][1:]
+    if others:
+        why += f", and as many in column {others[0]}; --column names another"
+    return Column(most, is_header, why, "")
+
+
+def find_named(row: Row, column: str) -> tuple[int, bool]:
     """Find a column by its name in a header, or by its number from 1.
 
     Returns the index of the column, and whether it was found by its name. Raises TableError.
@@ -178,13 +326,28 @@ def find_column(row: Row, column: str) -> tuple[int, bool]:
     raise row.error(f"there is no column {column!r}; there are: {', '.join(header)}")
 
 
-def read_lines(file: BinaryIO) -> Iterator[list[str]]:
-    """Yield the lines of a file, some thousand at once; waits for the file. Raises TableError."""
-    lines = LineReader()
-    octets = b" "
-    while octets:
-        octets = file.read(CHUNK)
-        yield lines.feed(octets, final=not octets)
+def _addresses_in(rows: Sequence[Row], index: int) -> int:
+    """Return how many cells of a column look like an address."""
+    cells = (row.cells[index].strip() for row in rows if index < len(row.cells))
+    return sum(_ADDRESS.fullmatch(cell) is not None for cell in cells)
+
+
+def _label(header: Sequence[str], index: int) -> str:
+    return f"column {index + 1} ({header[index]})"
+
+
+def read_lines(file: Source, most: int | None = None) -> Iterator[list[str]]:
+    """Yield the lines of a file, some thousand at once; waits for the file. Raises TableError.
+
+    `most` limits what packed octets unpack to.
+    """
+    lines, unpacker = LineReader(), Unpacker(most)
+    while octets := file.read(CHUNK):
+        for piece in unpacker.feed(octets):
+            yield lines.feed(piece)
+    for piece in unpacker.close():
+        yield lines.feed(piece)
+    yield lines.feed(b"", final=True)
 
 
 def _decoder(first: bytes) -> codecs.IncrementalDecoder:

@@ -9,7 +9,14 @@ from relay.settings.catalogue import Setting, Settings, env_name, every_setting
 from relay.settings.common import CommonSettings
 from relay.settings.endpoints import Endpoint, Upstream
 from relay.settings.judging import JudgingSettings
-from relay.settings.loading import Loaded, dev_directory, dev_settings, load, load_settings
+from relay.settings.loading import (
+    Loaded,
+    dev_directory,
+    dev_settings,
+    lacking,
+    load,
+    load_settings,
+)
 from relay.settings.problems import MASK, Problem, SettingsError
 from relay.settings.serve import ServeSettings
 
@@ -29,6 +36,7 @@ __all__ = [
     "dev_settings",
     "env_name",
     "every_setting",
+    "lacking",
     "load",
     "load_settings",
 ]

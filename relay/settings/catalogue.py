@@ -65,7 +65,12 @@ def _default_text(default: object) -> str:
         return str(default).lower()
     if isinstance(default, tuple):
         return ",".join(map(str, default))
-    return f"{default:g}" if isinstance(default, float) else str(default)
+    return plain(default) if isinstance(default, float) else str(default)
+
+
+def plain(number: float) -> str:
+    """Write a number without an exponent, and a whole one without a fraction."""
+    return str(int(number)) if number == int(number) else f"{number:.12f}".rstrip("0")
 
 
 def _fields(model: type[BaseModel], parent: Path = ()) -> Iterator[tuple[Path, FieldInfo]]:

@@ -4,8 +4,9 @@ A list is comma-separated text in the environment and an array in TOML. The type
 values, so that no other part of presend parses an operator's text.
 """
 
+import ipaddress
 from collections.abc import Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 from pydantic import (
     AfterValidator,
@@ -20,7 +21,13 @@ from pydantic import (
 )
 
 from relay.settings.clients import Network, parse_network
-from relay.settings.endpoints import Endpoint, Upstream, parse_endpoint, parse_upstream
+from relay.settings.endpoints import (
+    LOOPBACK_NAME,
+    Endpoint,
+    Upstream,
+    parse_endpoint,
+    parse_upstream,
+)
 from validators.address import parse_domain
 
 Path: TypeAlias = tuple[str, ...]
@@ -45,6 +52,11 @@ def _split(value: object) -> object:
     return value
 
 
+def _word(value: object) -> object:
+    """Return a word in lower case, so that `INFO` is `info`; leave any other value alone."""
+    return value.strip().lower() if isinstance(value, str) else value
+
+
 def _text(value: object, allowed: str) -> str:
     if not isinstance(value, str):
         raise ValueError(allowed)  # noqa: TRY004 - pydantic collects ValueError, not TypeError
@@ -60,7 +72,13 @@ def _listener(value: object) -> Endpoint:
 def _server(value: object) -> Endpoint:
     if isinstance(value, Endpoint):
         return value
-    return parse_endpoint(_text(value, "host:port, such as 192.0.2.53:53"), default_port=53)
+    server = parse_endpoint(_text(value, "host:port, such as 192.0.2.53:53"), default_port=53)
+    if server.host != LOOPBACK_NAME:
+        try:
+            ipaddress.ip_address(server.host)
+        except ValueError:  # the name would have to be looked up at the server that it names
+            raise ValueError("an address, not a name, such as 192.0.2.53:53") from None
+    return server
 
 
 def _upstream(value: object) -> Upstream:
@@ -70,7 +88,12 @@ def _upstream(value: object) -> Upstream:
 
 
 def _domains(value: object) -> object:
-    return () if isinstance(value, str) and value.strip().lower() == "none" else _split(value)
+    if isinstance(value, str) and value.strip().lower() == "none":
+        return ()
+    found = _split(value)
+    if isinstance(value, str) and not found:
+        raise ValueError("a domain such as example.com, or none")
+    return found
 
 
 def _domain(value: object) -> str:
@@ -105,6 +128,8 @@ Networks: TypeAlias = Annotated[
 Names: TypeAlias = Annotated[
     tuple[Annotated[str, AfterValidator(_name)], ...], BeforeValidator(_split)
 ]
+AnyCase: Final = BeforeValidator(_word)
+"""Marks a setting whose value is one of a few words: they may be written in any case."""
 Domains: TypeAlias = Annotated[
     tuple[Annotated[str, PlainValidator(_domain)], ...], BeforeValidator(_domains)
 ]

@@ -5,12 +5,21 @@ The part of presend that a group is about takes the group as it is (`Limits` in 
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay.settings.clients import Credentials
-from relay.settings.fields import Conflict, Domains, Group, Names, count, seconds, setting
+from relay.settings.fields import (
+    AnyCase,
+    Conflict,
+    Domains,
+    Group,
+    Names,
+    count,
+    seconds,
+    setting,
+)
 
 
 class Limits(Group):
@@ -276,10 +285,12 @@ class Role(Group):
 class Log(Group):
     """The log on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = setting(
+    level: Annotated[Literal["debug", "info", "warning", "error"], AnyCase] = setting(
         "info", "Lowest level that is logged."
     )
-    format: Literal["json", "text"] = setting("json", "Format of a line: a JSON object, or text.")
+    format: Annotated[Literal["json", "text"], AnyCase] = setting(
+        "json", "Format of a line: a JSON object, or text."
+    )
     mask: bool = setting(
         default=True, meaning="Write only the first letter of the local part of addresses."
     )

@@ -1,12 +1,12 @@
 """Settings of the commands that judge recipients."""
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from relay.settings.common import CommonSettings
-from relay.settings.fields import Names, Path, Servers, setting
+from relay.settings.fields import AnyCase, Names, Path, Servers, setting
 from relay.settings.groups import Blocklists, Dns, ListFiles, Risk, Role, SyntaxRules
 from validators.policy import Policy
 from validators.verdict import Action, Reason
@@ -18,18 +18,18 @@ class JudgingSettings(CommonSettings):
     trusted_domains: Names = setting(
         (), "Recipient domains, with their subdomains, that skip DNS checks.", unit="domain"
     )
-    on_store_failure: Literal["defer", "accept"] = setting(
+    on_store_failure: Annotated[Literal["defer", "accept"], AnyCase] = setting(
         "defer", "What happens to a recipient while the store does not answer."
     )
     dns_servers: Servers = setting(
         (), "DNS servers to ask; empty means the system's.", unit="host:port"
     )
-    policy: dict[Reason, Action] = Field(
+    policy: dict[Reason, Annotated[Action, AnyCase]] = Field(
         default_factory=dict,
         description="The action for each reason that shall not have its default action.",
         json_schema_extra={"unit": ""},
     )
-    mode: Literal["enforce", "observe"] = setting(
+    mode: Annotated[Literal["enforce", "observe"], AnyCase] = setting(
         "enforce",
         "`observe`: in force are only syntax, suppression and what is not known; all else is "
         "observed.",

@@ -13,7 +13,7 @@ from pathlib import Path as FilePath
 from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from pydantic import ValidationError
-from pydantic_settings import EnvSettingsSource, TomlConfigSettingsSource
+from pydantic_settings import EnvSettingsSource
 
 from relay.settings.catalogue import CONFIG_FILE, ENVIRONMENT, SECRETS, Settings
 from relay.settings.common import PREFIX, CommonSettings
@@ -27,12 +27,16 @@ from relay.settings.problems import (
     shown,
     shown_path,
 )
+from relay.settings.serve import ServeSettings
 
 Command = TypeVar("Command", bound=CommonSettings)
 Values: TypeAlias = dict[Path, Any]
 
+_FILE_LIMIT: Final = 1_048_576
+"""Most octets of the settings file."""
 _SECRET_LIMIT: Final = 65_536
-"""Octets read of a file that holds a secret."""
+"""Most octets of a file that holds a secret."""
+_UNUSED_BY_DEV: Final = (("upstream",), ("upstream_password",))
 # A Service named presend (or presend-...) makes Kubernetes put these into every pod beside it.
 _KUBERNETES: Final = re.compile(
     r"PRESEND_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)\Z"
@@ -56,17 +60,23 @@ def load_settings(command: type[Command], *, environ: Mapping[str, str] | None =
     The settings of all other commands are checked too, but what `command.missing` yields is needed
     by this command only. `environ` stands in for the process's environment. Raises SettingsError.
     """
-    settings = load(environ=environ).settings
+    loaded = load(environ=environ)
+    settings = loaded.settings
     if not isinstance(settings, command):
         raise TypeError(f"{command.__name__} is not among the bases of Settings")
-    # Called by its class, since `Settings` inherits what other commands need as well.
-    problems = [
-        Problem(key_of(path, None), shown(path, value), allowed)
-        for path, value, allowed in command.missing(settings)
-    ]
+    problems = [*lacking(command, loaded).values()]
     if problems:
         raise SettingsError(problems)
     return settings
+
+
+def lacking(command: type[CommonSettings], loaded: Loaded) -> dict[Path, Problem]:
+    """Return what a command cannot run without, and files that it cannot use, by setting."""
+    # Called by its class, since `Settings` inherits what other commands need as well.
+    return {
+        path: Problem(key_of(path, loaded.origins.get(path)), shown(path, value), allowed)
+        for path, value, allowed in command.missing(loaded.settings)
+    }
 
 
 def dev_settings(*, environ: Mapping[str, str] | None = None) -> Settings:
@@ -89,7 +99,12 @@ def dev_settings(*, environ: Mapping[str, str] | None = None) -> Settings:
         ("last_scrape",): 0,
         ("log", "format"): "text",
     }
-    return load(environ=environ, defaults=defaults).settings.model_copy(update={"upstream": ()})
+    loaded = load(environ=environ, defaults=defaults)
+    problems = lacking(ServeSettings, loaded)
+    wrong = [problem for path, problem in problems.items() if path not in _UNUSED_BY_DEV]
+    if wrong:
+        raise SettingsError(wrong)
+    return loaded.settings.model_copy(update={"upstream": ()})
 
 
 def dev_directory(*, environ: Mapping[str, str] | None = None) -> FilePath:
@@ -147,10 +162,9 @@ def _read_toml(path: str | None, problems: list[Problem]) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        # The source silently passes over what is not a regular file, such as a pipe of `sops -d`.
-        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116 - is_file hides the error
-            return tomllib.loads(FilePath(path).read_text(encoding="utf-8"))
-        return TomlConfigSettingsSource(Settings, path)()
+        return tomllib.loads(_read_file(path, _FILE_LIMIT))
+    except _FileError as error:
+        allowed = f"a readable TOML file ({error})"
     except OSError as error:
         allowed = f"a readable TOML file ({error.strerror})"
     except RecursionError:
@@ -159,6 +173,27 @@ def _read_toml(path: str | None, problems: list[Problem]) -> dict[str, Any]:
         allowed = f"a TOML file in UTF-8: {error}"
     problems.append(Problem(CONFIG_FILE, shown_path(path), allowed))
     return {}
+
+
+class _FileError(Exception):
+    """A file is not read; the message says why."""
+
+
+def _read_file(path: str, limit: int) -> str:
+    """Return the text of a file of at most `limit` octets.
+
+    A pipe is read too, as that of `PRESEND_CONFIG=<(sops --decrypt ...)`, but no device: reading
+    one may never end. Raises _FileError, OSError, and ValueError for what is not UTF-8.
+    """
+    with FilePath(path).open("rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISFIFO(mode)):
+            raise _FileError("neither a regular file nor a pipe")
+        octets = file.read(limit + 1)
+    if len(octets) > limit:
+        message = f"larger than {limit:,} octets"
+        raise _FileError(message)
+    return octets.decode()
 
 
 def _flat(tables: Mapping[str, Any], parent: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -209,8 +244,9 @@ def _read_secret(
         problems.append(Problem(key, shown_path(name), f"either this or {other}, not both"))
         return
     try:
-        with FilePath(name).open(encoding="utf-8") as file:
-            text = file.read(_SECRET_LIMIT)
+        text = _read_file(name, _SECRET_LIMIT)
+    except _FileError as error:
+        allowed = f"a readable file ({error})"
     except OSError as error:
         allowed = f"a readable file ({error.strerror})"
     except ValueError:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, get_args, get_origin
 
 from pydantic import ValidationError
 
-from relay.settings.catalogue import FIELDS, SECRETS, env_name, every_setting
+from relay.settings.catalogue import FIELDS, SECRETS, env_name, every_setting, plain
 from relay.settings.endpoints import mask_credentials, mask_urls
 from relay.settings.fields import Conflict, Path
 
@@ -95,7 +95,8 @@ def _allowed(path: Path, message: str) -> str:
         if bounds:
             kind = "a whole number" if info.annotation is int else "a number"
             extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-            return f"{kind} from {bounds['ge']:.12g} to {bounds['le']:.12g} ({extra['unit']})"
+            low, high = plain(bounds["ge"]), plain(bounds["le"])
+            return f"{kind} from {low} to {high} ({extra['unit']})"
     if info is not None and info.annotation is bool:
         return "true or false"
     return message.replace("Input should be", "allowed is")

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path as FilePath
@@ -22,6 +23,32 @@ _HOST_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,253}[A-Za-z0-9_])
 
 def _host_name() -> str:
     return socket.gethostname() or "localhost"
+
+
+def _readable(file: FilePath) -> bool:
+    """Return whether a file can be read to its end, which a device such as /dev/zero has not."""
+    return os.access(file, os.R_OK) and (file.is_file() or file.is_fifo())
+
+
+def _holds_certificates(file: FilePath) -> bool:
+    """Return whether OpenSSL finds certificates in a file; a pipe, which is read once, counts."""
+    try:
+        if file.is_file():
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        return False
+    return True
+
+
+def _belong_together(chain: FilePath, key: FilePath) -> bool:
+    """Return whether OpenSSL can use this certificate with this key; pipes count as usable."""
+    try:
+        if chain.is_file() and key.is_file():
+            # A password keeps OpenSSL from asking for one on the terminal.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key, password="")
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 class ServeSettings(JudgingSettings, ProcessSettings):
@@ -94,7 +121,7 @@ class ServeSettings(JudgingSettings, ProcessSettings):
         return Access(self.allow_clients, self.auth.credentials, tls_required=self.tls.required)
 
     def missing(self) -> Iterator[tuple[Path, str | None, str]]:
-        """Yield what `serve` cannot run without: an upstream, its password, certificate files."""
+        """Yield what `serve` cannot run without: an upstream, its password, usable PEM files."""
         if not self.upstream:
             allowed = (
                 "needed: the mail server to relay to, such as "
@@ -109,14 +136,29 @@ class ServeSettings(JudgingSettings, ProcessSettings):
         if self.upstream and password is not None and not authenticated:
             allowed = "used only by an upstream with a user: user@host"
             yield ("upstream_password",), str(password), allowed
-        files = {
-            ("tls", "cert_file"): self.tls.cert_file,
-            ("tls", "key_file"): self.tls.key_file,
-            ("upstream_tls", "ca_file"): self.upstream_tls.ca_file,
-        }
-        for path, file in files.items():
-            if file is not None and not os.access(file, os.R_OK):
-                yield path, str(file), "a readable PEM file"
+        for path, file, allowed in self._unusable_files():
+            yield path, str(file), allowed
+
+    def _unusable_files(self) -> Iterator[tuple[Path, FilePath, str]]:
+        """Yield the certificate files that cannot be used, each with what is allowed."""
+        files = (
+            (("tls", "cert_file"), self.tls.cert_file),
+            (("tls", "key_file"), self.tls.key_file),
+            (("upstream_tls", "ca_file"), self.upstream_tls.ca_file),
+        )
+        unreadable = [(path, file) for path, file in files if file and not _readable(file)]
+        if unreadable:
+            yield from ((path, file, "a readable PEM file") for path, file in unreadable)
+            return
+        (chain_path, chain), (key_path, key), (ca_path, ca_file) = files
+        if ca_file and not _holds_certificates(ca_file):
+            yield ca_path, ca_file, "a PEM file of CA certificates"
+        if chain and key:
+            if not _holds_certificates(chain):
+                yield chain_path, chain, "a PEM file of the certificate and its chain"
+            elif not _belong_together(chain, key):
+                allowed = "a PEM file of the certificate's private key, without a pass phrase"
+                yield key_path, key, allowed
 
     def conflicts(self) -> Iterator[tuple[Path, str]]:
         """Yield what would make an open relay or send a password in clear."""

@@ -1,6 +1,8 @@
 """`presend check`: its input formats, its output and the order of the output."""
 
 import argparse
+import asyncio
+import gzip
 import io
 import json
 import os
@@ -13,6 +15,7 @@ import pytest
 
 from relay.commands.check import add_arguments, run
 from relay.commands.check.report import line
+from relay.commands.check.source import Source
 from relay.commands.tables import CHUNK, MAX_LENGTH
 from relay.settings import Settings
 from validators.pipeline import Judgement
@@ -180,7 +183,7 @@ def test_a_list_that_cannot_be_read(
 ) -> None:
     path = tmp_path / "list.csv"
     path.write_bytes(octets)
-    assert check(path, *(["--column", column] if column else [])) == 2
+    assert check(path, *(["--column", column] if column else [])) == 1
     err = capsys.readouterr().err
     assert str(path) in err
     assert fault in err
@@ -189,8 +192,8 @@ def test_a_list_that_cannot_be_read(
 def test_a_file_that_is_not_there(
     check: Check, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    assert check(tmp_path / "nowhere") == 2
-    assert check(tmp_path) == 2
+    assert check(tmp_path / "nowhere") == 1
+    assert check(tmp_path) == 1
     assert capsys.readouterr().err.splitlines() == [
         f"presend: {tmp_path / 'nowhere'}: No such file or directory",
         f"presend: {tmp_path}: Is a directory",
@@ -244,3 +247,156 @@ def test_many_groups_keep_their_order(
     assert path.stat().st_size > 10 * CHUNK
     assert check(path) == 0
     assert [line["address"] for line in said(capsys)] == addresses
+
+
+ROWS = "1,Ann,ann@example.com\n2,Bob,bob@example.com\n3,Carl,a..b@example.com\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (f"id,name,email\n{ROWS}", "column 3 (email), by its name"),
+        (f"id,name,Address\n{ROWS}", "column 3 (Address), by its name"),
+        (
+            f"id,name,kontakt\n{ROWS}",
+            "column 3 (kontakt): 3 of the first 3 rows have an address there",
+        ),
+        (ROWS, "column 3: 3 of the first 3 rows have an address there"),
+        (
+            "email,address,kontakt\n" + ROWS.replace("1,Ann", "-,1 High St"),
+            "column 3 (kontakt): 3 of the first 3 rows have an address there",
+        ),
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_the_column_is_found_and_told(
+    check: Check, capsys: pytest.CaptureFixture[str], text: str, why: str, delimiter: str
+) -> None:
+    if text == ROWS and delimiter == "|":
+        return  # a bar may be part of an address: test_a_bar_in_an_address_makes_no_table
+    assert check(text.replace(",", delimiter).encode()) == 0
+    shown = capsys.readouterr()
+    addresses = [json.loads(line)["address"] for line in shown.out.splitlines()]
+    assert addresses == ["ann@example.com", "bob@example.com", "a..b@example.com"]
+    assert shown.err.startswith(f"presend: standard input: {why}\n")
+
+
+def test_two_columns_of_addresses_are_told(
+    check: Check, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(b"from,to\nme@example.org,ann@example.com\n") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["address"] == "me@example.org"
+    assert "and as many in column 2; --column names another" in shown.err
+
+
+def test_a_table_without_addresses_is_refused(
+    check: Check, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert check(b"name,phone\nAnn,123\nBob,456\n") == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "none holds addresses; name one with --column; there are: name, phone" in shown.err
+
+
+def test_a_plain_list_with_a_comma_in_it_is_no_table(
+    check: Check, capsys: pytest.CaptureFixture[str]
+) -> None:
+    addresses = ["a,b@example.com", *(f"user{n}@example.com" for n in range(500))]
+    assert check("\n".join(addresses).encode()) == 0
+    assert [line["address"] for line in said(capsys)] == addresses
+
+
+def test_an_address_alone_is_judged_before_the_list_ends(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as stdin:
+        os.write(writer, b"ann@example.com\n")
+        source = Source(stdin.fileno(), None)
+
+        async def first() -> list[str]:
+            return await anext(source.groups())
+
+        assert asyncio.run(first()) == ["ann@example.com"]
+    os.close(writer)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("id,email\n1,ann@example.com\n2,bob@example.com\n", ["--column", "id"],
+         "2 of 2 rows hold none. column 2 (email) holds addresses: name it with --column"),
+        ("".join(f"Ann ann{n}@example.com\n" for n in range(5)), [], "5 of 5 rows hold none"),
+        ("one\ntwo\nthree\n", [], "3 of 3 rows hold none"),
+        ("x,email\n" + "1,\n" * 9 + "2,ann@example.com\n", [], "9 of 10 rows hold none"),
+    ],
+)  # fmt: skip
+def test_hardly_a_list_of_addresses(
+    check: Check, capsys: pytest.CaptureFixture[str], text: str, words: list[str], said: str
+) -> None:
+    assert check(text.encode(), *words) == 1
+    error = capsys.readouterr().err
+    assert "presend: standard input: this is hardly a list of addresses: " in error
+    assert said in error
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nobody\n",
+        "one\ntwo\n",
+        "a..b@example.com\n@example.com\na@b@example.com\n.@example.com\n",
+        "a..b@example.com\n" * 8 + "ann@example.com\n" * 2,
+        "email\n",
+        "",
+    ],
+)
+def test_a_few_bad_addresses_are_a_list(check: Check, text: str) -> None:
+    assert check(text.encode()) == 0
+
+
+def test_rows_without_an_address_are_told(check: Check, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "name,email\nAnn,ann@example.com\nshort\nBob,\n" + "Carl,carl@example.com\n" * 20
+    assert check(text.encode()) == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 21
+    last = " ".join(shown.err.splitlines()[-1].split())
+    assert last == "no address 2 not judged: line 3, 4"
+    assert check((text + "Dan,  \n" * 4).encode()) == 0
+    assert " line 3, 4, 25, 26, 27, ...\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("length", [1, 100, 100_000])
+def test_a_packed_list(
+    check: Check, capsys: pytest.CaptureFixture[str], tmp_path: Path, length: int
+) -> None:
+    addresses = [f"ann{n}@example.com" for n in range(length)]
+    packed = gzip.compress("\n".join(addresses).encode())
+    half = "\n".join(addresses[: length // 2]) + "\n"
+    rest = "\n".join(addresses[length // 2 :])
+    members = gzip.compress(half.encode()) + gzip.compress(rest.encode()) + b"\0" * 512
+    path = tmp_path / "list.csv"  # recognised by its octets, not by its name
+    for octets in (packed, members):
+        path.write_bytes(octets)
+        for source in (path, octets):
+            assert check(source) == 0
+            assert [line["address"] for line in said(capsys)] == addresses
+
+
+@pytest.mark.parametrize(
+    ("octets", "fault"),
+    [
+        (gzip.compress(b"ann@example.com\n" * 9)[:-9], "gzip that ends early"),
+        (b"\x1f\x8b", "gzip that ends early"),
+        (b"\x1f\x8bann@example.com", "gzip that cannot be unpacked"),
+        (gzip.compress(b"ann@example.com\n") + b"bob@example.com\n", "gzip that cannot be"),
+        (gzip.compress(bytes(50_000_000)), "no end of line in 65,536 characters"),
+    ],
+)
+def test_a_packed_list_that_cannot_be_read(
+    check: Check, capsys: pytest.CaptureFixture[str], octets: bytes, fault: str
+) -> None:
+    assert check(octets) == 1
+    assert fault in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Every event reaches every sink, even if one fails; docs/events.md lists all fields."""
 
+import ast
 import json
 import re
 
@@ -106,6 +107,19 @@ def test_broken_sink_is_logged_once_and_stops_nobody(caplog: pytest.LogCaptureFi
 @pytest.mark.parametrize("event", FIELDS)
 def test_page_names_every_field(event: str) -> None:
     assert [row[event] for row in pages.rows(PAGE, event)] == list(FIELDS[event])
+
+
+def test_the_page_has_every_event_that_the_code_logs() -> None:
+    """Its name is the second argument of the methods of Lines that format a line of one kind."""
+    logged = set()
+    for path in (pages.ROOT / "relay").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                match [node.func.attr, *node.args]:
+                    case ["shape" | "head", _, ast.Constant(value=str(name)), *_]:
+                        logged.add(name)
+    headings = {line[3:] for _, line in pages.prose(PAGE) if re.fullmatch(r"## [a-z_]+", line)}
+    assert logged == headings == set(FIELDS)
 
 
 def test_examples_of_the_page_have_the_fields() -> None:

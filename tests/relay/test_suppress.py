@@ -9,6 +9,7 @@ import resource
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -254,6 +255,41 @@ def test_export_is_taken_back(
     assert exported[0] == "kind,value,scope,reason,source,created,expires"
     assert len(exported) == 2
     assert listed()
+
+
+def test_export_overwrites_nothing_unasked(suppress: Suppress, tmp_path: Path) -> None:
+    suppress("add", "ann@example.com")
+    file, empty = tmp_path / "list.csv", tmp_path / "empty"
+    file.write_text("mine\n")
+    empty.touch()
+    for existing in (file, empty):
+        code, out, said = suppress("export", str(existing))
+        assert (code, out) == (1, "")
+        assert said == f"presend: {existing} exists: --force overwrites it\n"
+    assert file.read_text() == "mine\n"
+    assert suppress("export", "--force", str(file))[::2] == (0, "1 written\n")
+    assert len(file.read_text().splitlines()) == 2
+
+
+def test_export_to_what_is_no_file(suppress: Suppress, tmp_path: Path) -> None:
+    suppress("add", "ann@example.com")
+    assert suppress("export", "/dev/null")[0] == 0
+    pipe, read = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    assert suppress("export", str(pipe))[0] == 0
+    reader.join(30)
+    assert len(read[0].splitlines()) == 2
+
+
+def test_a_store_whose_directory_is_missing(
+    suppress: Suppress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRESEND_STORE", "sqlite:///nowhere/presend.db")
+    code, _, said = suppress("list")
+    assert code == 1
+    assert said.endswith(" PRESEND_STORE names the store, or --store another one.\n")
 
 
 def test_another_store_can_be_named(

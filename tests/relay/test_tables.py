@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gzip
 import io
 import json
 from collections.abc import Iterator
@@ -46,6 +47,8 @@ INPUTS: list[tuple[str, bytes, str | None]] = [
     ("sep= in quotes", b'"sep=;"\r\nemail;x\r\nann@example.com;1\r\nbob@example.com;', "email"),
     ("one column", b"Email\nann@example.com\nbob@example.com\n", None),
     ("no header", b"ann@example.com,x\nbob@example.com,y\n", "1"),
+    ("packed", gzip.compress(PLAIN.encode()), None),
+    ("packed CSV", gzip.compress(CSV.encode()), "email"),
     ("rows of empty cells", b"email,x\n,\nann@example.com,1\n\n,\nbob@example.com,2\n", None),
 ]  # fmt: skip
 
@@ -115,6 +118,46 @@ def test_a_fault_is_named_by_the_line_in_which_its_row_begins(octets: bytes, lin
     with pytest.raises(tables.TableError) as caught:
         list(read_list(io.BytesIO(octets), Given(), now=0.0))
     assert caught.value.line == line
+
+
+def unpacked(packed: bytes, cuts: list[int]) -> bytes | str:
+    """Return what octets that arrive in pieces unpack to, or the error."""
+    unpacker = tables.Unpacker()
+    found = b""
+    try:
+        for piece in pieces(packed, cuts):
+            found += b"".join(unpacker.feed(piece))
+        return found + b"".join(unpacker.close())
+    except tables.TableError as error:
+        return str(error)
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(0, 300), max_size=5))
+def test_packed_octets_may_come_in_any_pieces(octets: bytes, cuts: list[int]) -> None:
+    packed = gzip.compress(octets, mtime=0)
+    assert unpacked(packed, cuts) == octets
+    assert unpacked(packed[:-1], cuts) == "gzip that ends early"
+    if octets[:2] != packed[:2]:
+        assert unpacked(octets, cuts) == octets
+
+
+def test_a_bomb_is_unpacked_in_small_pieces() -> None:
+    unpacker = tables.Unpacker()
+    packed = gzip.compress(bytes(20_000_000))
+    sizes = [len(piece) for piece in (*unpacker.feed(packed), *unpacker.close())]
+    assert sum(sizes) == 20_000_000
+    assert max(sizes) <= tables.CHUNK
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(["", "x", "a@b.example", "email", "a b"]), min_size=1),
+             min_size=1),
+    st.none() | st.sampled_from(["1", "email"]),
+)  # fmt: skip
+def test_any_rows_have_a_column_or_an_error(rows: list[list[str]], named: str | None) -> None:
+    with contextlib.suppress(tables.TableError):
+        found = tables.find_column([tables.Row(1, cells) for cells in rows], named)
+        assert 0 <= found.place < len(rows[0])
 
 
 def pieces(octets: bytes, cuts: list[int]) -> Iterator[bytes]:

@@ -24,6 +24,9 @@ PACKAGES = {
     "prometheus": "prometheus",
     "promtool": "prometheus",
     "curl": "curl",
+    "bash": "bash",
+    "fish": "fish",
+    "zsh": "zsh",
 }
 """Program to Debian package. CI has every one of them."""
 

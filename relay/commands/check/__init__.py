@@ -18,6 +18,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeAlias
 import uvloop
 
 from relay import app
+from relay.commands import DONE, FAILED, examples, say
 from relay.commands.check.report import VerdictCounts, line
 from relay.commands.check.source import ListError, Source
 from relay.settings import JudgingSettings, load_settings
@@ -25,8 +26,6 @@ from validators.pipeline import Judgement
 
 WAITING: Final = 16
 """Most groups that wait for DNS at once."""
-FAILED: Final = 1
-WRONG: Final = 2
 _REPEAT: Final = "The result is incomplete: check the list again where DNS works"
 
 Show: TypeAlias = Callable[[int, int], None]
@@ -47,10 +46,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--column",
         metavar="NAME",
-        help="the list is a CSV: the column of the addresses, by its name or its number from 1",
+        help="the list is a table: the column of the addresses, by its name or its number from 1",
     )
     parser.add_argument(
         "--no-dns", action="store_true", help="do not look up where the mail would go"
+    )
+    examples(
+        parser,
+        "presend check list.csv >verdicts.jsonl",
+        "presend check --column 2 --no-dns list.csv.gz",
+        "printf 'ann@example.com\\n' | presend check",
     )
 
 
@@ -60,25 +65,33 @@ def main(args: argparse.Namespace) -> int:
 
 
 def run(args: argparse.Namespace, settings: JudgingSettings) -> int:
-    """Judge the list; returns the exit code, 0 whatever the verdicts are if DNS is believed."""
+    """Judge the list; return the exit code.
+
+    It is 0 whatever the verdicts are, if DNS is believed and this seems to be a list of addresses.
+    """
+    name = "standard input" if args.file == "-" else args.file
     try:
         with _opened(args.file) as descriptor, _progress(descriptor) as show:
             started = time.perf_counter()
             counts = VerdictCounts()
-            source = Source(descriptor, args.column)
+            source = Source(descriptor, args.column, lambda why: say(f"presend: {name}: {why}"))
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 fault = runner.run(_check(source, settings, counts, show, dns=not args.no_dns))
     except ListError as error:
-        print(f"presend: {args.file}: {error}", file=sys.stderr)
-        return WRONG
-    except app.StartError as error:
-        print(f"presend: {error}", file=sys.stderr)
-        return WRONG
-    print(counts.summary(time.perf_counter() - started), file=sys.stderr)
-    if fault:
-        print(f"presend: DNS was not believed: {fault}. {_REPEAT}", file=sys.stderr)
+        say(f"presend: {name}: {error}")
         return FAILED
-    return 0
+    except app.StartError as error:
+        say(f"presend: {error}")
+        return FAILED
+    say(*counts.summary(time.perf_counter() - started, source.blank, source.first_blank))
+    code = DONE
+    if wrong := counts.wrong_column(source.blank, source.better):
+        say(f"presend: {name}: {wrong}")
+        code = FAILED
+    if fault:
+        say(f"presend: DNS was not believed: {fault}. {_REPEAT}")
+        code = FAILED
+    return code
 
 
 async def _check(

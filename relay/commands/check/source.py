@@ -1,24 +1,25 @@
-"""The list that `presend check` judges: an address a line, or a column of a CSV."""
+"""The list that `presend check` judges: an address a line, or a column of a table."""
 
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Final
 
 from relay.commands.tables import (
     CHUNK,
+    SAMPLE,
     LineReader,
     Row,
     RowReader,
     TableError,
+    Unpacker,
     find_column,
-    is_separator,
-    split_header,
+    is_table,
 )
 
-_ADDRESS_COLUMNS: Final = ("address", "email")
-"""Columns that are found without being named by the user; the first one that exists counts."""
+_SHOWN: Final = 5
+"""Lines without an address that are named."""
 
 
 class ListError(Exception):
@@ -28,77 +29,110 @@ class ListError(Exception):
 class Source:
     """The addresses of an open file. `position` tells how many octets of it were read."""
 
-    def __init__(self, descriptor: int, column: str | None) -> None:
+    def __init__(
+        self, descriptor: int, column: str | None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Read from a file descriptor; `column` is a name, or a number from 1.
 
-        Without `column`, the list is a CSV if its first line names a column `address` or `email`,
-        and an address a line if not.
+        `say` is told which column was found without being named.
         """
         self.position = 0
+        self.blank = 0
+        """Rows that have no address."""
+        self.first_blank: list[int] = []
+        """The numbers of the lines in which the first of them begin."""
+        self.better = ""
+        """Another column that looks right while this one does not; see `Column`."""
         self._descriptor = descriptor
         self._column = column
+        self._say = say
         self._lines = LineReader()
         self._rows: RowReader | None = None
-        self._begun = False
         self._index: int | None = None
+        self._begun = False
+        self._held: list[str] = []
+        """Lines by which it is not decided yet whether the list is a table."""
+        self._sample: list[Row] = []
+        """Rows by which the column is not decided yet."""
 
     async def groups(self) -> AsyncIterator[list[str]]:
         """Yield the addresses in order, without blank ones; ListError if that ends early.
 
         Octets that are not UTF-8 become lone surrogates, which no valid address contains.
         """
+        unpacker = Unpacker()
         try:
             async for chunk in _chunks(self._descriptor):
                 self.position += len(chunk)
-                group = self._addresses(self._lines.feed(chunk))
-                if group:
+                for piece in unpacker.feed(chunk):
+                    if group := self._addresses(self._lines.feed(piece)):
+                        yield group
+            for piece in unpacker.close():
+                if group := self._addresses(self._lines.feed(piece)):
                     yield group
-            group = self._addresses(self._lines.feed(b"", final=True))
-            if self._rows is not None:
-                self._rows.close()
-            if group:
+            if group := self._addresses(self._lines.feed(b"", final=True), final=True):
                 yield group
         except TableError as error:
             raise ListError(str(error)) from None
 
-    def _addresses(self, lines: Sequence[str]) -> list[str]:
-        """Return the addresses in these lines."""
+    def _addresses(self, lines: list[str], *, final: bool = False) -> list[str]:
+        """Return the addresses in these lines; `final` if they are the last ones."""
         if not self._begun:
-            self._begin(lines)
+            self._held += lines
+            if not self._begin(final=final):
+                return []
+            lines, self._held = self._held, []
         if self._rows is None:
             return [address for line in lines if (address := line.strip())]
-        addresses = []
-        for row in self._rows.feed(lines):
-            if self._index is None:
-                self._index, header = self._find(row)
-                if header:
-                    continue
-            address = row.cells[self._index].strip() if self._index < len(row.cells) else ""
-            if address:
-                addresses.append(address)
-        return addresses
+        found = list(self._of_rows(self._rows.feed(lines), final=False))
+        if final:
+            self._rows.close()
+            found += self._of_rows((), final=True)
+        return found
 
-    def _begin(self, lines: Sequence[str]) -> None:
-        """Tell a CSV from a plain list by the first line that is not blank."""
-        first = next((line for line in lines if line.strip()), None)
-        if first is None:
-            return
+    def _begin(self, *, final: bool) -> bool:
+        """Tell a table from a plain list by the lines held; False if there have to be more."""
+        while self._held and not self._held[0].strip():
+            del self._held[0]
+        if not self._held:
+            return False
+        table = self._column is not None or is_table(self._held, final=final)
+        if table is None:
+            return False
         self._begun = True
-        named = self._column is not None or is_separator(first)
-        if named or not set(_ADDRESS_COLUMNS).isdisjoint(split_header(first)):
-            self._rows = RowReader(line=self._lines.number - len(lines) + 1)
+        if table:
+            self._rows = RowReader(line=self._lines.number - len(self._held) + 1)
+        return True
 
-    def _find(self, row: Row) -> tuple[int, bool]:
-        """Find the column by the first row; return its index, and whether the row is a header."""
-        if self._column is None:
-            names = [cell.strip().casefold() for cell in row.cells]
-            for name in _ADDRESS_COLUMNS:
-                if name in names:
-                    return names.index(name), True
-            wanted = " or ".join(_ADDRESS_COLUMNS)
-            raise row.error(f"no column is named {wanted}; name one with --column")
-        index, named = find_column(row, self._column)
-        return index, named or "@" not in row.cells[index]
+    def _of_rows(self, rows: Sequence[Row] | Iterator[Row], *, final: bool) -> Iterator[str]:
+        """Yield the addresses of these rows, and of those of the sample once it is complete."""
+        for row in rows:
+            if self._index is not None:
+                yield from self._cell(row, self._index)
+                continue
+            self._sample.append(row)
+            if len(self._sample) >= SAMPLE:
+                yield from self._of_sample()
+        if final and self._sample and self._index is None:
+            yield from self._of_sample()
+
+    def _of_sample(self) -> Iterator[str]:
+        column = find_column(self._sample, self._column)
+        self._index, self.better = column.place, column.better
+        if column.why:
+            self._say(column.why)
+        for row in self._sample[column.header :]:
+            yield from self._cell(row, column.place)
+        self._sample = []
+
+    def _cell(self, row: Row, index: int) -> Iterator[str]:
+        address = row.cells[index].strip() if index < len(row.cells) else ""
+        if address:
+            yield address
+            return
+        self.blank += 1
+        if len(self.first_blank) < _SHOWN:
+            self.first_blank.append(row.line)
 
 
 async def _chunks(descriptor: int) -> AsyncIterator[bytes]:

@@ -10,12 +10,13 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, TypeAlias, TypeVar
+from typing import BinaryIO, TextIO, TypeAlias, TypeVar
 
-from relay.commands.suppress.lists import Given, read_list, write_csv
+from relay.commands import DONE, FAILED, WRONG, examples, say
+from relay.commands.suppress.importing import import_file, line
+from relay.commands.suppress.lists import Given, write_csv
 from relay.commands.suppress.parsing import (
     format_time,
     parse_entry,
@@ -28,7 +29,7 @@ from relay.commands.tables import TableError
 from relay.settings import CommonSettings, load_settings
 from relay.settings.endpoints import mask_urls
 from relay.settings.store_urls import check_store
-from relay.stores import BlockingStore, ImportResult, open_store
+from relay.stores import BlockingStore, StoreError, open_store
 from validators.address import Address, SyntaxOptions, parse
 from validators.suppression import ALL, Kind, Suppression, SuppressionReason
 
@@ -36,44 +37,65 @@ Value = TypeVar("Value")
 _Action: TypeAlias = Callable[[argparse.Namespace, BlockingStore, float], int]
 
 _ENTRY = "an address, a domain (or @domain), or the SHA-256 or MD5 hex digest of an address"
-_PROGRESS_ROWS = 2000
-"""Rows between two updates of the progress bar."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the actions and their arguments."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    examples(parser, "presend suppress add ann@example.com", "presend suppress import list.csv")
 
     add = _action(actions, "add", "put entries on the list", _add)
     add.add_argument("entry", nargs="+", type=_type(parse_entry), help=_ENTRY)
     _scope(add, default=ALL)
     _facts(add, reason=SuppressionReason.MANUAL)
+    examples(
+        add,
+        "presend suppress add --source ticket-81 ann@example.com",
+        "presend suppress add --reason trap --expires 90d @example.org",
+    )
 
     remove = _action(actions, "remove", "take entries off the list", _remove)
     remove.add_argument("entry", nargs="+", type=_type(parse_entry), help=_ENTRY)
     _scope(remove, default=ALL)
+    examples(remove, "presend suppress remove ann@example.com")
 
     lookup = _action(
         actions, "lookup", "print the entries that hold for an address, as a JSON array", _lookup
     )
     lookup.add_argument("address", type=_type(_parse_address), help="the address of a recipient")
+    examples(lookup, "presend suppress lookup ann@example.com")
 
     show = _action(actions, "list", "print the entries, one JSON object a line", _list)
     export = _action(actions, "export", "write the entries as CSV, as import takes it", _export)
     export.add_argument("file", nargs="?", default="-", help="- (default): standard output")
+    export.add_argument("--force", action="store_true", help="overwrite a file that exists")
+    examples(show, "presend suppress list", "presend suppress list --reason trap --campaign spring")
+    examples(export, "presend suppress export backup.csv", "presend suppress export | gzip >all.gz")
     for filtered in (show, export):
         _scope(filtered, default=None)
         filtered.add_argument("--reason", type=_type(parse_reason), help="only these entries")
 
-    load = _action(actions, "import", "add whole files: each one all or nothing", _import)
-    load.add_argument(
+    imported = _action(actions, "import", "add whole files: each one all or nothing", _import)
+    imported.add_argument(
         "file", nargs="+", help="CSV, or a plain list with an entry a line; - is standard input"
     )
-    load.add_argument(
+    imported.add_argument(
         "--column", help="column of a CSV in which the entries are, by name or number from 1"
     )
-    _scope(load, default=None)
-    _facts(load, reason=None)
+    _scope(imported, default=None)
+    _facts(imported, reason=None)
+    examples(
+        imported,
+        "presend suppress import --reason unsubscribe unsubscribed.csv",
+        "presend suppress import --column 2 --source crm crm.csv.gz",
+    )
+
+    loaded = _action(actions, "load", "import every source of PRESEND_SUPPRESSIONS__SOURCES", _load)
+    examples(
+        loaded,
+        "PRESEND_SUPPRESSIONS__SOURCES=/etc/lists/,https://lists.example.com/all.csv.gz \\",
+        "    presend suppress load",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -87,9 +109,18 @@ def run(
     """Run the action; return the exit code. Raises StoreError and StoreUnavailable."""
     url = args.store or settings.store
     if url == "memory:":
-        _say("the store memory: ends with this command: name another with --store")
-        return 2
-    with BlockingStore(open_store(url, campaign=settings.campaign_id, clock=clock)) as store:
+        say("presend: the store memory: ends with this command: name another with --store")
+        return WRONG
+    args.sources = settings.suppressions.sources
+    if args.run is _load and not args.sources:
+        say("PRESEND_SUPPRESSIONS__SOURCES names no source: nothing to load")
+        return DONE
+    try:
+        opened = open_store(url, campaign=settings.campaign_id, clock=clock)
+    except StoreError as error:
+        message = f"{error} PRESEND_STORE names the store, or --store another one."
+        raise StoreError(message) from error
+    with BlockingStore(opened) as store:
         action: _Action = args.run
         return action(args, store, float(int(clock())))
 
@@ -177,29 +208,29 @@ def _add(args: argparse.Namespace, store: BlockingStore, now: float) -> int:
         for kind, value in args.entry
     ]
     changed = store.add(entries)
-    _say(f"{changed} added, {len(entries) - changed} already on the list")
-    return 0
+    say(f"{changed} added, {len(entries) - changed} already on the list")
+    return DONE
 
 
 def _remove(args: argparse.Namespace, store: BlockingStore, now: float) -> int:  # noqa: ARG001
     removed = sum(store.remove(kind, value, args.campaign) for kind, value in args.entry)
-    _say(f"{removed} removed")
+    say(f"{removed} removed")
     for kind, value in args.entry:
         address = parse(value) if kind is Kind.ADDRESS else None
         for entry in store.lookup(address) if isinstance(address, Address) else ():
-            _say(f"{value} is still suppressed, by its {entry.kind}, for {entry.scope}")
-    return 0
+            say(f"{value} is still suppressed, by its {entry.kind}, for {entry.scope}")
+    return DONE
 
 
 def _lookup(args: argparse.Namespace, store: BlockingStore, now: float) -> int:  # noqa: ARG001
     print(json.dumps([_as_json(entry) for entry in store.lookup(args.address)]))
-    return 0
+    return DONE
 
 
 def _list(args: argparse.Namespace, store: BlockingStore, now: float) -> int:  # noqa: ARG001
     for entry in store.entries(scope=args.campaign, reason=args.reason):
         print(json.dumps(_as_json(entry)))
-    return 0
+    return DONE
 
 
 def _as_json(entry: Suppression) -> dict[str, str | None]:
@@ -219,10 +250,30 @@ def _export(args: argparse.Namespace, store: BlockingStore, now: float) -> int: 
     if args.file == "-":
         written = write_csv(sys.stdout, entries)
     else:
-        with Path(args.file).open("w", encoding="utf-8", newline="") as file:
-            written = write_csv(file, entries)
-    _say(f"{written} written")
-    return 0
+        try:
+            with _new(args.file, force=args.force) as file:
+                written = write_csv(file, entries)
+        except FileExistsError:
+            say(f"presend: {args.file} exists: --force overwrites it")
+            return FAILED
+    say(f"{written} written")
+    return DONE
+
+
+def _new(name: str, *, force: bool) -> TextIO:
+    """Open a file to write; FileExistsError if that would overwrite one unasked.
+
+    What is not a regular file, such as a pipe or a terminal, has nothing to be overwritten.
+    """
+    path = Path(name)
+    device = path.exists() and not path.is_file()
+    return path.open("w" if force or device else "x", encoding="utf-8", newline="")
+
+
+def _load(args: argparse.Namespace, store: BlockingStore, now: float) -> int:
+    from relay.commands.suppress.sources import load
+
+    return load(args.sources, store, now)
 
 
 def _import(args: argparse.Namespace, store: BlockingStore, now: float) -> int:
@@ -231,27 +282,18 @@ def _import(args: argparse.Namespace, store: BlockingStore, now: float) -> int:
         shown = "standard input" if name == "-" else name
         try:
             with _opened(name) as file:
-                result = _import_one(file, shown, store, given, args.column, now)
+                result = import_file(
+                    file, shown, store, given, now, column=args.column, size=_size(file)
+                )
         except TableError as error:
-            _say(f"{shown}: {error}", "Nothing of this file was imported.")
-            return 1
-        _say(
-            f"{shown}: {result.read} read, {result.added} added, {result.renewed} last longer, "
-            f"{result.unchanged} already on the list"
-        )
-    return 0
+            say(f"{shown}: {error}", "Nothing of this file was imported.")
+            return FAILED
+        say(line(shown, result))
+    return DONE
 
 
 def _opened(name: str) -> contextlib.AbstractContextManager[BinaryIO]:
     return contextlib.nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
-
-
-def _import_one(
-    file: BinaryIO, name: str, store: BlockingStore, given: Given, column: str | None, now: float
-) -> ImportResult:
-    with contextlib.closing(_Progress(name, _size(file))) as progress:
-        entries = read_list(file, given, now=now, column=column, name=name)
-        return store.import_entries(progress.watch(entries, file), merged=progress.merged)
 
 
 def _size(file: BinaryIO) -> int | None:
@@ -261,41 +303,3 @@ def _size(file: BinaryIO) -> int | None:
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-class _Progress:
-    """A bar on a terminal, first for reading the file, then for merging it into the store."""
-
-    def __init__(self, name: str, size: int | None) -> None:
-        from tqdm import tqdm
-
-        self._new = partial(tqdm, file=sys.stderr, disable=None, leave=False)
-        self._seekable = size is not None
-        self._bar = self._new(total=size, unit="B", unit_scale=True, desc=f"reading {name}")
-        self._merging = False
-
-    def watch(self, entries: Iterable[Suppression], file: BinaryIO) -> Iterator[Suppression]:
-        """Yield the entries, and show how much of the file has been read for them."""
-        for number, entry in enumerate(entries):
-            if self._seekable and number % _PROGRESS_ROWS == 0:
-                self._move(file.tell())
-            yield entry
-
-    def merged(self, part: float) -> None:
-        """Show which part (0 to 1) of the entries is in the store."""
-        if not self._merging:
-            self._bar.close()
-            self._bar = self._new(total=100, unit="%", desc="merging")
-            self._merging = True
-        self._move(round(part * 100))
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._bar.close()
-
-    def _move(self, place: int) -> None:
-        self._bar.update(place - self._bar.n)
-
-
-def _say(*lines: str) -> None:
-    print(*lines, sep="\n", file=sys.stderr)

@@ -10,7 +10,7 @@ bounded whatever the file holds.
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Final, TextIO
+from typing import Final, TextIO
 
 from relay.commands.suppress.parsing import (
     SOURCE_LIMIT,
@@ -24,8 +24,9 @@ from relay.commands.suppress.parsing import (
 from relay.commands.tables import (
     Row,
     RowReader,
+    Source,
     TableError,
-    find_column,
+    find_named,
     is_separator,
     read_lines,
     split_header,
@@ -65,20 +66,26 @@ class Given:
 
 
 def read_list(
-    file: BinaryIO, given: Given, *, now: float, column: str | None = None, name: str = ""
+    file: Source,
+    given: Given,
+    *,
+    now: float,
+    column: str | None = None,
+    name: str = "",
+    most: int | None = None,
 ) -> Iterator[Suppression]:
     """Read a plain list or a CSV, told apart by the first line that is not blank.
 
     `given` wins over the columns of the file. `column` is the name, or the number from 1, of the
-    column of a CSV in which the entries are. `name` is the source if neither says one. Raises
-    TableError.
+    column of a CSV in which the entries are. `name` is the source if neither says one. `most`
+    limits the octets that packed octets unpack to. Raises TableError.
     """
     given = replace(given, fallback=_printable(name))
     rows: RowReader | None = None
     columns: Columns | None = None
     begun = False
     number = 1
-    for lines in read_lines(file):
+    for lines in read_lines(file, most):
         first = next((line for line in lines if line.strip()), None)
         if first is not None and not begun:
             begun = True
@@ -184,7 +191,7 @@ class Columns:
         columns = cls(header, len(header))
         places = columns._places
         if column is not None:
-            place, named = find_column(first, column)
+            place, named = find_named(first, column)
             if not named and _is_entry(first.cells[place]):
                 columns, header = cls((), len(header)), []
             columns._entry = cls._one(place)
