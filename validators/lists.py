@@ -76,6 +76,8 @@ def read(name: ListName, lines: Iterable[str]) -> frozenset[str]:
 def _entry(name: ListName, text: str) -> str:
     """Return an entry in the form in which it is compared. Raises ValueError."""
     if name is ListName.ROLE_ALLOW:
+        if "@" in text:
+            parse_domain(text.rpartition("@")[2])
         return text.lower()
     if name is ListName.TRAP_MX and (text[0].isdigit() or ":" in text):
         return str(ipaddress.ip_network(text, strict=False))

@@ -174,6 +174,10 @@ class Pipeline:
         order = sorted(self._checks.items(), key=lambda each: each[1].unknown is not None)
         self._ask = tuple((number, check.examine) for number, check in order)
 
+    def forget(self) -> None:
+        """Examine domains again that are known: a list that the checks read has changed."""
+        self._domains.forget()
+
     def judge(self, group: Sequence[str]) -> list[Judgement] | Awaitable[list[Judgement]]:
         """Judge recipients; a list in their order, or an awaitable of it if a check has to wait.
 

@@ -7,6 +7,7 @@ own parts on it:
 * it appends to `sections` functions that return sections of the status page, to `readiness`
   functions that return reasons for not being ready, and to `ticks` functions that are called
   every TICK seconds with the time of `clock`;
+* it appends to `reloads` functions that read files again, called on SIGHUP;
 * it pushes on `resources` what has to be closed at the end;
 * it awaits `run`, with a coroutine that opens its listeners and one that drains its work.
 """
@@ -84,6 +85,7 @@ class Process:
         self.sections: list[Callable[[], Section]] = []
         self.readiness: list[Callable[[], Iterable[str]]] = []
         self.ticks: list[Callable[[float], None]] = []
+        self.reloads: list[Callable[[], None]] = []
         self.registry = Registry(settings.campaign_id)
         self.events = Events()
         self._started = self.clock()
@@ -183,6 +185,12 @@ class Process:
                 self._wait.reschedule(asyncio.get_running_loop().time())
         self._stopping.set()
 
+    def reload(self) -> None:
+        """Read files again that may have changed."""
+        _logger.info("Reading the lists again")
+        for reload in self.reloads:
+            reload()
+
     async def wait(self, work: Awaitable[None], seconds: float) -> None:
         """Wait for `work` for so many seconds at most, and only until `stop` is called again."""
         with contextlib.suppress(TimeoutError):
@@ -251,6 +259,7 @@ async def _run(settings: ProcessSettings, command: Callable[[Process], Awaitable
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, process.stop)
+    loop.add_signal_handler(signal.SIGHUP, process.reload)
     async with process:
         await command(process)
 

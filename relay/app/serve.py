@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from relay.app import demonstration
 from relay.app.errors import StartError
 from relay.app.listeners import Listeners
+from relay.app.lists import ListWatch, read_lists
 from relay.app.process import GOODBYE, Process, run
 from relay.app.validation import recipient_pipeline, resolver, sender_pipeline
 from relay.app.validation_metrics import ValidationMetrics, dns_section
@@ -28,6 +29,7 @@ from relay.smtp.upstream.metrics import section as upstream_section
 from relay.smtp.upstream.pool import Failover, Pool
 from relay.smtp.write_buffer import WriteBuffer
 from relay.stores.required import RequiredEntries
+from validators.lists import Lists
 from validators.suppression import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -44,24 +46,26 @@ if TYPE_CHECKING:
 def serve(settings: ServeSettings, *, dev: bool = False) -> int:
     """Run `presend serve` until SIGTERM or SIGINT; return the exit code.
 
-    Raises StartError with a sentence for the operator when it cannot start.
+    Raises StartError with a sentence for the operator when it cannot start, and SettingsError for
+    a list that cannot be read.
     """
-    return run(settings, partial(_development if dev else _serve, settings))
+    lists = read_lists(settings.lists)
+    return run(settings, partial(_development if dev else _serve, settings, lists))
 
 
-async def _serve(settings: ServeSettings, process: Process) -> None:
-    relay = Relay(process, settings, settings.upstream)
+async def _serve(settings: ServeSettings, lists: Lists, process: Process) -> None:
+    relay = Relay(process, settings, settings.upstream, lists=lists)
     await process.run(relay.listen, relay.drain)
 
 
-async def _development(settings: ServeSettings, process: Process) -> None:
+async def _development(settings: ServeSettings, lists: Lists, process: Process) -> None:
     """Serve with an embedded upstream and a demonstration zone; introduce them on stderr."""
     maildir = dev_directory() / "maildir"
     sink = Sink(maildir)
     port = await sink.start()
     process.resources.push_async_callback(sink.stop)
     upstream = Upstream("smtp", None, "127.0.0.1", port)
-    relay = Relay(process, settings, [upstream], demonstration.ZONE)
+    relay = Relay(process, settings, [upstream], demonstration.ZONE, lists)
 
     async def listen() -> Mapping[str, Sequence[Endpoint]]:
         addresses = await relay.listen()
@@ -75,7 +79,8 @@ async def _development(settings: ServeSettings, process: Process) -> None:
 class Relay:
     """The parts of `presend serve`, built on a process.
 
-    `known` are mail routes that need no DNS. Raises StartError.
+    `known` are mail routes that need no DNS; `lists` is what the operator's lists have now. Raises
+    StartError.
     """
 
     def __init__(
@@ -84,6 +89,7 @@ class Relay:
         settings: ServeSettings,
         upstreams: Sequence[Upstream],
         known: Mapping[str, MailRoute] | None = None,
+        lists: Lists | None = None,
     ) -> None:
         self.process = process
         self.settings = settings
@@ -106,6 +112,11 @@ class Relay:
             clock=clock,
             write_buffer=self.write_buffer,
         )
+        lists = lists or Lists()
+        self._pipeline = recipient_pipeline(
+            settings, self.suppressions, self.resolver, lists, self._check_failed
+        )
+        self._lists = ListWatch(settings.lists, lists, registry, self._pipeline.forget)
         self._schemes = [upstream.scheme for upstream in upstreams]
         self.server = _server(
             settings,
@@ -121,9 +132,7 @@ class Relay:
         process, settings = self.process, self.settings
         return Backend(
             campaign=settings.campaign_id,
-            pipeline=recipient_pipeline(
-                settings, self.suppressions, self.resolver, self._check_failed
-            ),
+            pipeline=self._pipeline,
             gate=Gate(),
             pools=self.pools,
             events=process.events,
@@ -139,6 +148,8 @@ class Relay:
         self._validation_metrics.watch_dns(self.resolver.stats)
         self._validation_metrics.watch_resolver(self.resolver)
         self.suppressions.register(process.registry)
+        process.tasks.spawn(self._lists.run())
+        process.reloads.append(self._lists.reload)
         process.readiness.append(self.suppressions.troubles)
         process.ticks += [self.pools.tick, self.server.tick, lambda _: self.suppressions.refresh()]
         process.sections += [

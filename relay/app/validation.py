@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from relay.app.errors import StartError
+from relay.app.lists import read_lists
 from relay.stores import open_store
 from relay.stores.required import RequiredEntries
 from validators.address import SPECIAL_USE, SyntaxOptions
 from validators.checks import Inputs, build
 from validators.dns import Resolver
+from validators.lists import Lists
 from validators.pipeline import Pipeline
 from validators.policy import Policy
 from validators.verdict import Action, Reason
@@ -43,13 +45,16 @@ class Validation(NamedTuple):
 async def validation(settings: JudgingSettings, *, dns: bool = True) -> AsyncIterator[Validation]:
     """Yield the validators and the store they read, without a relay: for `presend check`.
 
-    Without `dns`, mail routes are not looked up. Raises StoreError.
+    Without `dns`, mail routes are not looked up. Raises StoreError and SettingsError.
     """
+    lists = read_lists(settings.lists)
     store = open_store(_list_of(settings), campaign=settings.campaign_id)
     routes = resolver(settings, {}, None, patient=True)
     try:
         suppressions = RequiredEntries(store, settings.suppressions.required)
-        pipeline = recipient_pipeline(settings, suppressions, routes if dns else None, patient=True)
+        pipeline = recipient_pipeline(
+            settings, suppressions, routes if dns else None, lists, patient=True
+        )
         yield Validation(pipeline, store, routes)
     finally:
         await routes.aclose()
@@ -103,6 +108,7 @@ def recipient_pipeline(
     settings: JudgingSettings,
     suppressions: SuppressionLookup,
     resolver: Resolver | None,
+    lists: Lists,
     on_failure: Callable[[str, Exception], None] | None = None,
     *,
     patient: bool = False,
@@ -113,7 +119,7 @@ def recipient_pipeline(
     limit of its own.
     """
     return Pipeline(
-        build(_inputs(settings, suppressions, resolver)),
+        build(_inputs(settings, suppressions, resolver, lists)),
         policy(settings),
         options=SyntaxOptions(
             allow_quoted_local=settings.syntax.allow_quoted_local,
@@ -148,7 +154,7 @@ def sender_pipeline(
         sender=True,
         single_label=settings.syntax.single_label_sender,
     )
-    checks = build(_inputs(settings, suppressions, resolver), judged)
+    checks = build(_inputs(settings, suppressions, resolver, Lists()), judged)
     return Pipeline(
         checks,
         Policy(actions),
@@ -165,12 +171,16 @@ def _checks_limit(settings: JudgingSettings) -> float:
 
 
 def _inputs(
-    settings: JudgingSettings, suppressions: SuppressionLookup, resolver: Resolver | None
+    settings: JudgingSettings,
+    suppressions: SuppressionLookup,
+    resolver: Resolver | None,
+    lists: Lists,
 ) -> Inputs:
     return Inputs(
         suppressions=suppressions,
         resolver=resolver,
         trusted_domains=settings.trusted_domains,
         role_allow=settings.role.allow,
+        lists=lists,
         blocklists=settings.blocklists.zones,
     )

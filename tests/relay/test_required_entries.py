@@ -11,6 +11,7 @@ from relay.stores import BlockingStore, open_store
 from relay.stores.protocol import Store
 from relay.stores.required import RequiredEntries
 from validators.address import Address, parse
+from validators.lists import Lists
 from validators.suppression import ALL, Kind, StoreUnavailable, Suppression, SuppressionReason
 from validators.verdict import Defer, Reason
 
@@ -74,9 +75,10 @@ def test_without_a_number_an_empty_list_answers(store: Store) -> None:
     assert not list(required.troubles())
 
 
+@pytest.mark.may_block("the lists of the checks are read when it is built")
 async def test_recipients_are_deferred(store: Store) -> None:
     given = load_settings(JudgingSettings, environ={})
-    pipeline = recipient_pipeline(given, RequiredEntries(store, 1), None)
+    pipeline = recipient_pipeline(given, RequiredEntries(store, 1), None, Lists())
     judging = pipeline.judge(["ann@example.com"])
     (judged,) = judging if isinstance(judging, list) else await judging
     assert isinstance(judged.verdict, Defer)

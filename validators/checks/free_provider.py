@@ -16,10 +16,14 @@ class FreeProviderCheck(DomainCheck):
 
     name: ClassVar[str] = "free_provider"
 
+    def __init__(self) -> None:
+        """Read the lists."""
+        self._domains = free_domains()
+
     def find(self, domain: str, route: MailRoute | None) -> Finding | None:
         """Return the finding for a provider's domain."""
         del route
-        return _FOUND if domain in free_domains() else None
+        return _FOUND if domain in self._domains else None
 
 
 def build(_: Inputs) -> FreeProviderCheck:

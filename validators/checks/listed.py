@@ -79,12 +79,13 @@ class ListedCheck(DomainCheck):
     def __init__(self, lists: Sequence[Blocklist]) -> None:
         """`lists` are asked in order, until one has the domain."""
         self._lists = lists
+        self._free = free_domains()
 
     def find(
         self, domain: str, route: MailRoute | None
     ) -> Finding | Awaitable[Finding | None] | None:
         """Return the finding for a domain. Mailbox providers, and their hosts, are left out."""
-        if not isinstance(route, Hosts) or domain in free_domains() or domain.startswith("["):
+        if not isinstance(route, Hosts) or domain in self._free or domain.startswith("["):
             return None
         host = route.hosts[0]
         names = [domain]

@@ -105,4 +105,5 @@ def model() -> tuple[dict[str, float], float]:
 
 def build(_: Inputs) -> RandomLocalCheck:
     """Return the check."""
+    model()  # read now, and not in the event loop
     return RandomLocalCheck()

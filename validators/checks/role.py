@@ -8,6 +8,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from validators.address import Address, parse
 from validators.checks import Inputs
+from validators.lists import Lists
 from validators.verdict import CLEAR, Finding, Findings, Reason
 
 SEPARATORS: Final = ("-", "", "_", ".")
@@ -46,9 +47,16 @@ class RoleCheck:
     name = "role"
     unknown: ClassVar[Reason | None] = None
 
-    def __init__(self, allow: Collection[str] = ()) -> None:
-        """`allow` lists names and addresses that are no roles. ValueError if one is neither."""
+    def __init__(self, allow: Collection[str] = (), lists: Lists | None = None) -> None:
+        """`allow` lists names and addresses that are no roles. ValueError if one is neither.
+
+        So does the list `role_allow`, which may change.
+        """
         self._allowed = frozenset(self._allowance(entry) for entry in allow)
+        self._lists = lists or Lists()
+        self._listed: frozenset[str] = frozenset()
+        """The list as it was when it was last needed, and below in the form for comparison."""
+        self._more: frozenset[str] = frozenset()
 
     def examine(self, group: Sequence[Address]) -> Findings:
         """Return a finding for each role account.
@@ -72,7 +80,12 @@ class RoleCheck:
         return local.endswith(NAMES.suffixes) or local.startswith(NAMES.prefixes)
 
     def _note(self, roles: dict[int, Finding], place: int, address: Address, role: str) -> None:
-        if self._allowed.isdisjoint((role, f"{role}@{address.domain}")):
+        listed = self._lists.current.role_allow
+        if listed is not self._listed:
+            self._listed = listed
+            self._more = frozenset(map(self._allowance, listed))
+        names = (role, f"{role}@{address.domain}")
+        if self._allowed.isdisjoint(names) and self._more.isdisjoint(names):
             roles[place] = Finding(Reason.ROLE_ACCOUNT, role)
 
     def _allowance(self, entry: str) -> str:
@@ -88,4 +101,4 @@ class RoleCheck:
 
 def build(inputs: Inputs) -> RoleCheck:
     """Return the check. ValueError if the allow list is not valid."""
-    return RoleCheck(inputs.role_allow)
+    return RoleCheck(inputs.role_allow, inputs.lists)

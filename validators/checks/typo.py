@@ -45,6 +45,7 @@ class TypoCheck(DomainCheck):
 
     def __init__(self, trusted_domains: Collection[str] = ()) -> None:
         """`trusted_domains` and their subdomains are no misspellings."""
+        _known(), root_zone()  # read now, and not in the event loop
         self._trusted = frozenset(name.strip().strip(".").lower() for name in trusted_domains)
 
     def find(self, domain: str, route: MailRoute | None) -> Finding | None:
