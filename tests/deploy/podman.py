@@ -74,8 +74,8 @@ class Podman:
 def pod(build: str, deployment: str, settings: dict[str, str]) -> str:
     """Return a Deployment's pod as YAML for `podman kube play`.
 
-    What podman 4.3 lacks is removed: sidecars (presend becomes an ordinary container), probes, ports
-    in a pod without a network, and Secrets.
+    What podman 4.3 lacks is removed: sidecars (presend becomes an ordinary container), probes,
+    ports in a pod without a network, and Secrets.
     """
     template = pod_of(one(build, "Deployment", deployment))
     assert template is not None
