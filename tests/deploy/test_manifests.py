@@ -56,7 +56,7 @@ def test_a_build_is_as_it_was_reviewed(build: str) -> None:
 
 
 def test_replacements_name_one_kind_each() -> None:
-    """kubectl 1.29 takes no regular expression there, and leaves the containers empty."""
+    """With a regular expression there, kubectl 1.29 leaves the containers empty."""
     found = 0
     for path in DEPLOY.rglob("*.yaml"):
         for kind in re.findall(r"select: \{kind: ([^,}]+)", path.read_text(encoding="utf-8")):
