@@ -117,7 +117,7 @@ def test_a_list_comes_from_a_config_map_a_secret_or_a_url() -> None:
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
         mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in loader["volumeMounts"]}
         places = settings_of(name, pod)["PRESEND_SUPPRESSIONS__SOURCES"].split(",")
-        configmap, secret = (mounts[place] for place in places)
+        configmap, secret = (mounts[place.removesuffix("/")] for place in places)
         assert configmap["configMap"] == {"name": "presend-suppressions", "optional": True}, name
         assert secret["secret"]["secretName"] == "presend-suppressions", name
         assert secret["secret"]["optional"] is True, name
