@@ -79,6 +79,10 @@ def test_mail_goes_through_localhost_25_to_the_upstream(running: Podman) -> None
         lambda: "550 5.1.1" in running.logs(APPLICATION),
         "the application is told of the recipient that the upstream does not know",
     )
+    eventually(
+        lambda: "unsubscribed@customers.example: 550 5.7.1" in running.logs(APPLICATION),
+        "the init container has loaded the suppression list from its ConfigMap",
+    )
     assert '"campaign":"newsletter"' in running.logs(RELAY)
     ready = running("exec", APPLICATION, "python", "-c", SCRAPE.format("/readyz"))
     assert json.loads(ready)["ready"] is True
