@@ -1,5 +1,7 @@
-"""Rules for every test: no blocking call in the event loop, no skipped test in CI, no inherited
-handling of signals, no absolute time limit for one example of a property test.
+"""Rules for every test.
+
+No blocking call in the event loop, no skipped test in CI, no signal that is ignored by inheritance,
+and no absolute time limit for an example of a property test.
 """
 
 from __future__ import annotations
