@@ -37,7 +37,7 @@ class Transcript(NamedTuple):
 
 def pages() -> list[Path]:
     """Every page, the README first."""
-    top = sorted(ROOT.glob("*.md"), key=lambda page: (page.name != "README.md", page.name))
+    top = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / ".github").glob("*.md"))]
     return [*top, *sorted(DOCS.rglob("*.md"))]
 
 
