@@ -61,8 +61,6 @@ TICK: Final = 0.25
 """Seconds between two calls of the ticks, which check deadlines and the store."""
 GOODBYE: Final = 2.0
 """Seconds at the end for QUIT at the upstream, and for the last log lines."""
-_LAST_SCRAPE: Final = 15.0
-"""Seconds at the end for Prometheus to learn that work was cut short."""
 
 
 class Process:
@@ -72,9 +70,11 @@ class Process:
     the store cannot be opened.
     """
 
-    def __init__(self, settings: ProcessSettings) -> None:
+    def __init__(
+        self, settings: ProcessSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.settings = settings
-        self.clock = time.monotonic
+        self.clock = clock
         self._stopping = asyncio.Event()
         self._at_once = False
         self._wait: asyncio.Timeout | None = None
@@ -92,7 +92,11 @@ class Process:
         self.registry.read(BUILD_INFO, lambda: {build: 1})
         self._http_listeners = Listeners()
         self._http = HttpServer(
-            self.registry, readiness=self.troubles, page=self.page, flush=self.events.flush
+            self.registry,
+            readiness=self.troubles,
+            page=self.page,
+            flush=self.events.flush,
+            clock=self.clock,
         )
 
     def _open_log(self) -> None:
@@ -156,7 +160,20 @@ class Process:
                 "at a second signal" if self._at_once else "PRESEND_GRACE was too short for them"
             )
             _logger.warning("Cut %d transactions short: %s", cut, cause)
-            await self.wait(self._http.metrics_read(), _LAST_SCRAPE)
+        await self._last_scrape()
+
+    async def _last_scrape(self) -> None:
+        """Let Prometheus read the final figures, if it reads them at all.
+
+        It does if it has read them a short time ago, or may not have come to it yet, since the
+        process is younger than a scrape interval. The relay of a short Job is.
+        """
+        longest = self.settings.last_scrape
+        read = self._http.last_read
+        since = self.clock() - (self._started - longest if read is None else read)
+        if since < longest * 2:
+            _logger.info("Waiting for one more scrape, %g s at most", longest)
+            await self.wait(self._http.metrics_read(), longest)
 
     def stop(self) -> None:
         """Begin to drain; called again, end every wait of the drain at once."""

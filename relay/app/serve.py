@@ -27,6 +27,7 @@ from relay.smtp.upstream.metrics import UpstreamMetrics
 from relay.smtp.upstream.metrics import section as upstream_section
 from relay.smtp.upstream.pool import Failover, Pool
 from relay.smtp.write_buffer import WriteBuffer
+from relay.stores.required import RequiredEntries
 from validators.suppression import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Relay:
         self.write_buffer = WriteBuffer(asyncio.get_running_loop().call_soon)
         self.resolver = resolver(settings, known or {}, self._validation_metrics.dns_looked_up)
         process.resources.push_async_callback(self.resolver.aclose)
+        self.suppressions = RequiredEntries(process.store, settings.suppressions.required)
         self.pools = _pools(
             settings,
             upstreams,
@@ -108,7 +110,7 @@ class Relay:
         self.server = _server(
             settings,
             backend=self._backend(),
-            sender_pipeline=sender_pipeline(settings, process.store, self.resolver),
+            sender_pipeline=sender_pipeline(settings, self.suppressions, self.resolver),
             metrics=self._server_metrics,
             write_buffer=self.write_buffer,
             spawn=process.tasks.spawn,
@@ -119,7 +121,9 @@ class Relay:
         process, settings = self.process, self.settings
         return Backend(
             campaign=settings.campaign_id,
-            pipeline=recipient_pipeline(settings, process.store, self.resolver, self._check_failed),
+            pipeline=recipient_pipeline(
+                settings, self.suppressions, self.resolver, self._check_failed
+            ),
             gate=Gate(),
             pools=self.pools,
             events=process.events,
@@ -134,7 +138,9 @@ class Relay:
         self._server_metrics.watch_sessions(lambda: self.server.connections)
         self._validation_metrics.watch_dns(self.resolver.stats)
         self._validation_metrics.watch_resolver(self.resolver)
-        process.ticks += [self.pools.tick, self.server.tick]
+        self.suppressions.register(process.registry)
+        process.readiness.append(self.suppressions.troubles)
+        process.ticks += [self.pools.tick, self.server.tick, lambda _: self.suppressions.refresh()]
         process.sections += [
             self._recipients,
             self._messages,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from relay.app.errors import StartError
 from relay.stores import open_store
+from relay.stores.required import RequiredEntries
 from validators.address import SPECIAL_USE, SyntaxOptions
 from validators.checks import Inputs, build
 from validators.dns import Resolver
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from relay.settings import JudgingSettings
     from relay.stores import Store
     from validators.dns import MailRoute
+    from validators.suppression import SuppressionLookup
 
 _logger = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ async def validation(settings: JudgingSettings, *, dns: bool = True) -> AsyncIte
     store = open_store(_list_of(settings), campaign=settings.campaign_id)
     routes = resolver(settings, {}, None, patient=True)
     try:
-        pipeline = recipient_pipeline(settings, store, routes if dns else None, patient=True)
+        suppressions = RequiredEntries(store, settings.suppressions.required)
+        pipeline = recipient_pipeline(settings, suppressions, routes if dns else None, patient=True)
         yield Validation(pipeline, store, routes)
     finally:
         await routes.aclose()
@@ -99,7 +102,7 @@ def resolver(
 
 def recipient_pipeline(
     settings: JudgingSettings,
-    store: Store,
+    suppressions: SuppressionLookup,
     resolver: Resolver | None,
     on_failure: Callable[[str, Exception], None] | None = None,
     *,
@@ -114,7 +117,7 @@ def recipient_pipeline(
     if settings.on_store_failure == "accept":
         actions.setdefault(Reason.STORE_UNAVAILABLE, Action.OBSERVE)
     return Pipeline(
-        build(_inputs(settings, store, resolver)),
+        build(_inputs(settings, suppressions, resolver)),
         Policy(actions),
         options=SyntaxOptions(
             allow_quoted_local=settings.syntax.allow_quoted_local,
@@ -127,7 +130,9 @@ def recipient_pipeline(
     )
 
 
-def sender_pipeline(settings: JudgingSettings, store: Store, resolver: Resolver) -> Pipeline:
+def sender_pipeline(
+    settings: JudgingSettings, suppressions: SuppressionLookup, resolver: Resolver
+) -> Pipeline:
     """Return the pipeline for senders: only some reasons concern them (RFC 7505 4.2)."""
     judged = [reason for reason in Reason if reason.row.sender_reply is not None]
     policy = {reason: Action.REJECT if reason in judged else Action.OFF for reason in Reason}
@@ -137,7 +142,7 @@ def sender_pipeline(settings: JudgingSettings, store: Store, resolver: Resolver)
         sender=True,
         single_label=settings.syntax.single_label_sender,
     )
-    inputs = _inputs(settings, store, resolver)
+    inputs = _inputs(settings, suppressions, resolver)
     inputs = replace(inputs, trusted_domains=(*inputs.trusted_domains, *SPECIAL_USE))
     checks = build(inputs, judged)
     return Pipeline(
@@ -154,9 +159,11 @@ def _checks_limit(settings: JudgingSettings) -> float:
     return max(_CHECKS_LIMIT, settings.dns.timeout + 1)
 
 
-def _inputs(settings: JudgingSettings, store: Store, resolver: Resolver | None) -> Inputs:
+def _inputs(
+    settings: JudgingSettings, suppressions: SuppressionLookup, resolver: Resolver | None
+) -> Inputs:
     return Inputs(
-        suppressions=store,
+        suppressions=suppressions,
         resolver=resolver,
         trusted_domains=settings.trusted_domains,
         role_allow=settings.role.allow,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
@@ -32,7 +33,8 @@ class HttpServer:
 
     Arguments: the metrics; a callable that returns the reasons for not being ready, none when
     ready; one that returns the contents of the status page; one that is called before metrics or
-    the page are rendered, so that they are up to date. None of the callables may block.
+    the page are rendered, so that they are up to date; a clock in seconds. None of the callables
+    may block.
     """
 
     def __init__(
@@ -42,15 +44,19 @@ class HttpServer:
         readiness: Callable[[], Sequence[str]],
         page: Callable[[], Page],
         flush: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
         limits: Limits = LIMITS,
     ) -> None:
         self._registry = registry
         self._readiness = readiness
         self._page = page
         self._flush = flush
+        self._clock = clock
         self._connections = Connections(limits)
         self._rendering = asyncio.Lock()
         self._waiting: dict[str, asyncio.Task[tuple[bytes, str]]] = {}
+        self.last_read: float | None = None
+        """When /metrics was requested last, by the clock; None if it never was."""
         self._read = asyncio.Event()
         application = web.Application(middlewares=[_guard])
         application.on_response_prepare.append(_add_headers)
@@ -121,6 +127,7 @@ class HttpServer:
             return self._registry.render(form, figures)
 
         response = await self._shared(f"metrics {form}", metrics)
+        self.last_read = self._clock()
         self._read.set()
         return response
 

@@ -16,7 +16,7 @@ from relay.settings.fields import (
     seconds,
     setting,
 )
-from relay.settings.groups import Log
+from relay.settings.groups import Log, Suppressions
 from relay.settings.store_urls import check_store
 from validators.suppression import ALL
 
@@ -50,6 +50,7 @@ class CommonSettings(RefusesEmpty, BaseSettings):
     store: str = setting(
         "sqlite:///var/lib/presend/presend.db", "Where the suppression list is kept.", unit="URL"
     )
+    suppressions: Suppressions = Suppressions()
     log: Log = Log()
 
     @classmethod
@@ -108,6 +109,12 @@ class ProcessSettings(CommonSettings):
     )
     grace: float = seconds(
         30.0, "Time for transactions in flight to finish after SIGTERM.", ge=0.0, le=3600
+    )
+    last_scrape: float = seconds(
+        30.0,
+        "Longest wait at the end for one more scrape of the metrics, where they are scraped.",
+        ge=0.0,
+        le=3600,
     )
 
     @field_validator("http_listen")

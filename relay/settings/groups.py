@@ -7,7 +7,7 @@ The part of presend that a group is about takes the group as it is (`Limits` in 
 from pathlib import Path
 from typing import Literal
 
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from relay.settings.clients import Credentials
 from relay.settings.fields import Conflict, Domains, Group, Names, count, seconds, setting
@@ -196,6 +196,27 @@ class SyntaxRules(Group):
         default=True,
         meaning="Accept a sender whose domain is a single label: root@localhost, root@vm-7c9f.",
     )
+
+
+class Suppressions(Group):
+    """How much the suppression list has to hold, and what it is loaded from."""
+
+    required: int = Field(
+        0,
+        description="Least number of entries on the suppression list. With fewer, the relay is not "
+        "ready and answers every recipient 451. `off`: no such number.",
+        ge=0,
+        le=10**10,
+        json_schema_extra={"unit": "entries", "default": "off"},
+    )
+    sources: Names = setting(
+        (), "What `presend suppress load` imports: files, directories and URLs.", unit="path or URL"
+    )
+
+    @field_validator("required", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return 0 if isinstance(value, str) and value.strip().lower() == "off" else value
 
 
 class Role(Group):

@@ -36,8 +36,19 @@ class JudgingSettings(CommonSettings):
     def conflicts(self) -> Iterator[tuple[Path, str]]:
         """Yield policies that would refuse a recipient of whom nothing is known."""
         yield from super().conflicts()
+        if self.suppressions.required:
+            yield from self._required()
         for reason, action in self.policy.items():
             try:
                 Policy({reason: action})
             except ValueError as error:
                 yield ("policy", reason.value), str(error)
+
+    def _required(self) -> Iterator[tuple[Path, str]]:
+        """Yield what would let recipients through while the list has too few entries."""
+        required = ("suppressions", "required")
+        if self.on_store_failure != "defer":
+            yield required, "off where on_store_failure is accept: recipients would be accepted"
+        for reason in (Reason.SUPPRESSED, Reason.STORE_UNAVAILABLE):
+            if self.policy.get(reason) in {Action.OBSERVE, Action.OFF}:
+                yield required, f"off where the policy for {reason} does not refuse recipients"

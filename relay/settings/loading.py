@@ -86,6 +86,7 @@ def dev_settings(*, environ: Mapping[str, str] | None = None) -> Settings:
         ("listen",): "127.0.0.1:2525",
         ("http_listen",): "127.0.0.1:9100",
         ("store",): f"sqlite://{directory.resolve() / 'presend.db'}",
+        ("last_scrape",): 0,
         ("log", "format"): "text",
     }
     return load(environ=environ, defaults=defaults).settings.model_copy(update={"upstream": ()})

@@ -5,7 +5,8 @@ import contextlib
 import gc
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import aiohttp
 import pytest
@@ -32,6 +33,17 @@ def _restored() -> Iterator[None]:
 async def waited(event: asyncio.Event) -> None:
     """Wait for an event."""
     await event.wait()
+
+
+class Clock:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        """Return the time in seconds."""
+        return self.now
 
 
 class Command:
@@ -67,9 +79,11 @@ class Command:
 
 
 @contextlib.asynccontextmanager
-async def running(cut: int = 0) -> AsyncIterator[Command]:
+async def running(
+    cut: int = 0, clock: Callable[[], float] = time.monotonic, last_scrape: str = "0"
+) -> AsyncIterator[Command]:
     """Run a process until the block ends, then stop it."""
-    async with Process(settings()) as process:
+    async with Process(settings(PRESEND_LAST_SCRAPE=last_scrape), clock) as process:
         command = Command(process)
         command.cut = cut
         process.resources.callback(command.steps.append, "close")
@@ -174,17 +188,48 @@ async def test_a_second_signal_ends_the_drain_at_once(caplog: pytest.LogCaptureF
     assert any("Cut 1 transactions short: at a second signal" in it for it in caplog.messages)
 
 
-async def test_a_second_signal_ends_the_wait_for_the_last_scrape(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_LAST_SCRAPE", 600.0)
-    async with running(cut=1) as command:
+async def test_a_second_signal_ends_the_wait_for_the_last_scrape() -> None:
+    async with running(last_scrape="600") as command:
         command.process.stop()
         await command.draining.wait()
         await command.get("/livez")
         assert "close" not in command.steps
         command.process.stop()
     assert "close" in command.steps
+
+
+async def test_a_process_younger_than_a_scrape_interval_waits_for_its_first_scrape() -> None:
+    async with running(last_scrape="600") as command:
+        command.process.stop()
+        await command.draining.wait()
+        for _ in range(3):
+            await command.get("/livez")
+            assert "close" not in command.steps
+        assert (await command.get("/metrics"))[0] == 200
+
+
+async def test_a_process_that_is_scraped_waits_for_one_more() -> None:
+    clock = Clock()
+    async with running(clock=clock, last_scrape="600") as command:
+        clock.now += 10_000
+        await command.get("/metrics")
+        clock.now += 1_199
+        command.process.stop()
+        await command.draining.wait()
+        await command.get("/livez")
+        assert "close" not in command.steps
+        assert (await command.get("/metrics"))[0] == 200
+
+
+@pytest.mark.parametrize(("scraped", "age"), [(False, 601), (True, 1201)])
+async def test_a_process_that_nobody_scrapes_ends_at_once(*, scraped: bool, age: float) -> None:
+    """The longest wait is longer than the test may take."""
+    clock = Clock()
+    async with running(clock=clock, last_scrape="600") as command:
+        if scraped:
+            await command.get("/metrics")
+        clock.now += age
+    assert command.steps == ["listen", "drain", "close"]
 
 
 async def test_two_signals_before_the_drain_end_it_at_once() -> None:

@@ -38,6 +38,7 @@ def settings(**environ: str) -> ServeSettings:
             "PRESEND_DNS_SERVERS": "127.0.0.1:1",
             "PRESEND_LISTEN": "127.0.0.1:0",
             "PRESEND_HTTP_LISTEN": "127.0.0.1:0",
+            "PRESEND_LAST_SCRAPE": "0",
             **environ,
         },
     )

@@ -77,7 +77,7 @@ def test_no_new_session_while_draining(start: Start, upstream: Upstream) -> None
 
 
 def test_the_grace_period_is_bounded(start: Start, upstream: Upstream) -> None:
-    presend = start(upstream, GRACE="0.3")
+    presend = start(upstream, GRACE="0.3", LAST_SCRAPE="600")
     upstream.gate.clear()
     with Client.greeted(presend.smtp_port) as client:
         client.pipeline(*envelope())
@@ -155,7 +155,7 @@ def test_an_interrupt_that_the_shell_ignores_stays_ignored(
 def test_a_second_signal_ends_the_wait_for_the_last_scrape(
     start: Start, upstream: Upstream
 ) -> None:
-    presend = start(upstream, GRACE="0.1")
+    presend = start(upstream, GRACE="0.1", LAST_SCRAPE="600")
     upstream.gate.clear()
     with Client.greeted(presend.smtp_port) as client:
         client.pipeline(*envelope())
@@ -166,6 +166,17 @@ def test_a_second_signal_ends_the_wait_for_the_last_scrape(
         assert presend.get("/livez")[0] == 200  # presend waits
         presend.sigterm()
         assert presend.wait() == 0
+
+
+def test_the_last_figures_of_a_short_job_are_scraped(start: Start, upstream: Upstream) -> None:
+    presend = start(upstream, LAST_SCRAPE="600")
+    with Client.greeted(presend.smtp_port) as client:
+        assert client.transact().code == 250
+    presend.sigterm()
+    presend.wait_for_line(lambda it: "one more scrape" in it.get("message", ""))
+    assert presend.get("/readyz")[0] == 503
+    assert presend.metric("presend_messages_total", result="relayed") == 1
+    assert presend.wait() == 0
 
 
 def test_sigterm_with_nothing_to_do(start: Start, upstream: Upstream) -> None:

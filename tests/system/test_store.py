@@ -416,3 +416,26 @@ def test_the_maildir_of_dev_is_its_owners(tmp_path: Path) -> None:
     assert any(path.parent.name == "new" for path in found)
     for path, mode in found.items():
         assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_list_that_is_lost_is_not_taken_for_an_empty_one(
+    start: Start, upstream: Upstream
+) -> None:
+    presend = start(upstream, SUPPRESSIONS__REQUIRED="2")
+    status, body = presend.get("/readyz")
+    assert status == 503
+    assert "PRESEND_SUPPRESSIONS__REQUIRED is 2" in body
+    assert presend.get("/livez")[0] == 200
+    assert presend.metric("presend_suppressions_required") == 2
+    with Client.greeted(presend.smtp_port) as client:
+        client.cmd("MAIL FROM:<news@app.example>")
+        reply = client.cmd("RCPT TO:<ann@example.com>")
+        assert (reply.code, reply.enhanced) == (451, "4.3.0")
+        client.cmd("RSET")
+        ok(presend.command("suppress", "add", "ann@example.com", "bob@example.com"))
+        until(client, "eve@example.com", 250)
+        assert verdict(client, "ann@example.com") == 550
+        assert presend.get("/readyz")[0] == 200
+        ok(presend.command("suppress", "remove", "ann@example.com"))
+        until(client, "eve@example.com", 451)
+    assert not upstream.accepted
