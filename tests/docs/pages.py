@@ -20,7 +20,8 @@ class Transcript(NamedTuple):
     """A block that shows commands: what is typed, and in a `console` block what comes back.
 
     `mark` is the comment above the block: "run", "run: dev" (while `presend serve --dev` runs),
-    "not run: REASON", or "". `language` is "" for an indented block.
+    "run: PyPI" (installs packages), "not run: REASON", or "". `language` is "" for an indented
+    block.
     """
 
     page: str

@@ -128,9 +128,16 @@ def test_a_block_is_run_without_hidden_settings(
     assert own == {"PATH", "HOME", "LANG"}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("block", [it for it in TRIED if it.mark == "run: PyPI"], ids=name)
+def test_commands_that_install_packages(block: pages.Transcript, tmp_path: Path) -> None:
+    run(block, clone(tmp_path / "clone"), {}, timeout=240)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_commands_give_what_the_page_shows(page: str, tmp_path: Path) -> None:
-    blocks = [block for block in TRIED if block.page == page]
+    blocks = [it for it in TRIED if it.page == page and it.mark != "run: PyPI"]
     with ExitStack() as stack:
         ports: Mapping[str, str] = {}
         if any(block.mark == "run: dev" for block in blocks):
@@ -156,7 +163,9 @@ def environment(directory: Path) -> dict[str, str]:
     return {**env, "PATH": ":".join(path), "HOME": str(directory), "LANG": "C.UTF-8"}
 
 
-def run(block: pages.Transcript, cwd: Path, ports: Mapping[str, str]) -> None:
+def run(
+    block: pages.Transcript, cwd: Path, ports: Mapping[str, str], *, timeout: float = 60
+) -> None:
     """Type a block's commands into one shell; `...` in the output shown stands for anything."""
     if re.search(r"\bcurl\b", block.text):
         need.program("curl")
@@ -173,7 +182,7 @@ def run(block: pages.Transcript, cwd: Path, ports: Mapping[str, str]) -> None:
         cwd=cwd,
         env=environment(cwd),
         stdin=subprocess.DEVNULL,
-        timeout=60,
+        timeout=timeout,
         check=False,
     )
     for (command, shown), pair in zip(block.steps, outputs, strict=True):
