@@ -8,26 +8,24 @@ from pathlib import Path
 import pytest
 
 from tests.docs import pages
+from tests.support.make import make
 
 MAKEFILE = (pages.ROOT / "Makefile").read_text()
-
-
-def make(*words: str) -> str:
-    """Run make in the clone's top directory; return what it prints."""
-    done = subprocess.run(
-        ["make", "--no-print-directory", *words],
-        cwd=pages.ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return done.stdout
 
 
 def test_help_lists_the_targets() -> None:
     targets = {line.split()[1] for line in make("help").splitlines() if "  make " in line}
     assert targets == set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+
+
+def test_make_below_make_is_not_told_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`make test ALL=1` hands MAKELEVEL, MAKEFLAGS and ALL to the tests."""
+    plain = make("--dry-run", "test")
+    monkeypatch.setenv("MAKELEVEL", "1")
+    monkeypatch.setenv("MAKEFLAGS", "w -- ALL=1 ARGS=-x")
+    monkeypatch.setenv("ALL", "1")
+    assert make("--dry-run", "test") == plain
+    assert '-m "not slow"' in plain
 
 
 def test_help_lists_the_variables() -> None:

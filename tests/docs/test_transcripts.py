@@ -20,6 +20,8 @@ import pytest
 from tests.deploy.manifests import kubectl
 from tests.docs import pages
 from tests.support import need
+from tests.support.make import environment as make_environment
+from tests.support.make import make
 
 BIN = Path(sys.executable).parent
 CHECKER = doctest.OutputChecker()
@@ -96,6 +98,7 @@ def test_make_has_the_targets(block: pages.Transcript) -> None:
         done = subprocess.run(
             ["bash", "-c", re.sub("^make", "make --dry-run", line)],
             cwd=pages.ROOT,
+            env=make_environment(),
             capture_output=True,
             text=True,
             check=False,
@@ -203,12 +206,9 @@ def translate(command: str, ports: Mapping[str, str]) -> str:
 @contextmanager
 def demonstration_relay(cwd: Path) -> Iterator[dict[str, str]]:
     """Run what `make run` runs, on ports of the system's choice; yield usual port -> port."""
-    done = subprocess.run(
-        ["make", "--dry-run", "run"], cwd=cwd, capture_output=True, text=True, check=True
-    )
-    command = done.stdout.splitlines()[-1].removeprefix("exec ").split()
+    command = make("--dry-run", "run", directory=cwd).splitlines()[-1].removeprefix("exec ")
     process = subprocess.Popen(
-        command,
+        command.split(),
         cwd=cwd,
         env={
             **environment(cwd),
