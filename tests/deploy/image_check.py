@@ -1,7 +1,7 @@
 """The image, built from the Dockerfile, in a two-container pod made from the manifests.
 
 Not part of `make test`: it takes three minutes on a fresh machine, and needs root and Debian's
-podman, runc and debootstrap. Run it with `python -m pytest tests/deploy/image_check.py`. The
+podman, runc, catatonit and debootstrap, which `make image` installs before it runs this file. The
 directory IMAGE_CHECK (default: /var/tmp/presend-image-check) keeps the stand-in base between runs.
 """
 
