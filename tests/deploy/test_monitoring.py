@@ -107,7 +107,7 @@ def test_alerts_tell_the_bad_campaign_from_the_good_one(world: Watched) -> None:
         if alert["labels"].get("campaign") == BAD
     }
     assert pages == {
-        f"https://example.com/your/presend/docs/runbooks/{name}.md" for name in expected
+        f"https://github.com/presend/presend/blob/main/docs/runbooks/{name}.md" for name in expected
     }
     assert not world.prometheus.query('ALERTS{alertname="PresendMetricsAbsent"}')
 
