@@ -33,7 +33,9 @@ RUN HATCH_BUILD_HOOKS_ENABLE=1 /opt/uv/bin/uv sync --locked --no-dev --no-editab
 FROM docker.io/library/python:${PYTHON}-slim
 LABEL org.opencontainers.image.title="presend" \
       org.opencontainers.image.description="An SMTP relay that judges every recipient before a campaign's mail leaves the pod" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.source="https://github.com/presend/presend" \
+      org.opencontainers.image.documentation="https://github.com/presend/presend/tree/main/docs"
 RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
     && rm -rf /usr/local/lib/python3.*/ensurepip \
     && echo 'presend:x:65532:' >>/etc/group \

@@ -8,8 +8,9 @@ BIN := .venv/bin
 SYNCED := .venv/.synced
 PYTEST := -m pytest $(if $(ALL),,-m "not slow") $(ARGS)
 
-help: ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
+help: ## list the targets and the variables
+	@sed -n -e 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' \
+	    -e 's/^#   \([A-Z_]*=[^ ]*\) *\(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 24
 
 run: $(SYNCED) ## start a development relay: SMTP on 127.0.0.1:2525, mail is written to a Maildir
 	@exec $(BIN)/presend serve --dev
@@ -33,7 +34,8 @@ dependencies: $(SYNCED) ## check that declared and imported dependencies match, 
 
 check: lint types contracts dependencies test ## run all checks and the tests
 
-image: $(SYNCED) ## build the image and run it in a pod: needs root, podman, runc, debootstrap
+image: $(SYNCED) ## build the image and run it in a pod; root on Debian: installs podman and others
+	@.ci/programs image
 	$(BIN)/python -m pytest tests/deploy/image_check.py
 
 bench: $(SYNCED) ## compare speed and memory with other relays: ten minutes, root on Debian
@@ -55,3 +57,10 @@ clean: ## remove the environment, caches and build output
 $(SYNCED): pyproject.toml uv.lock .ci/setup
 	@.ci/setup
 	@touch $@
+
+# Variables, on the command line of make, such as `make test ALL=1`:
+#   PYTHON=PATH      the Python 3.11 or newer for a new .venv; `make clean` removes an old one
+#   ALL=1            test: run the slow tests too
+#   ARGS="..."       test, bench, hostile, interop: further arguments, such as "-k pool"
+#   COVERAGE=1       test: measure the coverage
+#   NO_INSTALL=1     test, image: install no Debian packages

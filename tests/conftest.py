@@ -1,13 +1,19 @@
-"""Rules for every test: no blocking call in the event loop, and no skipped test in CI."""
+"""Rules for every test.
+
+No blocking call in the event loop, no skipped test in CI, no signal that is ignored by inheritance,
+and no absolute time limit for an example of a property test.
+"""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
 from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
 from tests.support import need
 
@@ -18,6 +24,24 @@ BLOCKING_BY_DESIGN = ("relay/stores/sqlite/store.py", "relay/stores/sqlite/reade
 cost. It waits only for a page that is not yet in memory."""
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+# Both compare the time that an example takes with a constant, and fail on a loaded machine.
+settings.register_profile("presend", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("presend")
+
+
+def pytest_configure() -> None:
+    """Handle SIGINT and SIGQUIT as in the foreground, so that children do not inherit "ignored".
+
+    A shell without job control starts background jobs with both ignored, and tests send SIGINT.
+    """
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGQUIT, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 class _Everything(tuple[str, ...]):

@@ -31,6 +31,7 @@ _COUNTED_AS_CHECKS: Final = (
     "validators/canonical.py",
     "validators/checks/",
     "validators/dns/",
+    "validators/domains.py",
     "validators/suppression.py",
 )
 _NOT_CALLS: Final = {"__init__", "<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}

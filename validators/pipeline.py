@@ -201,13 +201,15 @@ class Pipeline:
             if answer is not CLEAR:
                 return self._judge_group(_Group(group, addresses), turn, answer)
         known = self._domains.known
-        judged: list[Judgement] = []
-        for address in addresses:
-            noted = known(address.domain)
+        found = [known(address.domain) for address in addresses]
+        for noted in found:
             if noted is None or noted.acts:
                 return self._judge_group(_Group(group, addresses), len(self._ask))
-            judged.append(Judgement(address.text, address, ACCEPT, noted.shown, noted.provider))
-        return judged
+        return [
+            Judgement(address.text, address, ACCEPT, noted.shown, noted.provider)
+            for address, noted in zip(addresses, found, strict=True)
+            if noted is not None
+        ]
 
     def _judge_group(
         self,

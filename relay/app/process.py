@@ -240,7 +240,7 @@ class Process:
 def run(settings: ProcessSettings, command: Callable[[Process], Awaitable[None]]) -> int:
     """Run a long-running command until SIGTERM or SIGINT, and return the exit code.
 
-    A second signal ends the drain at once.
+    A second signal ends the drain at once. A SIGINT that was ignored at the start stays ignored.
 
     `command` builds its parts on the Process it is given and awaits `Process.run`. Raises
     StartError, with a sentence for the operator, when the process cannot start.
@@ -257,8 +257,10 @@ def run(settings: ProcessSettings, command: Callable[[Process], Awaitable[None]]
 async def _run(settings: ProcessSettings, command: Callable[[Process], Awaitable[None]]) -> None:
     process = Process(settings)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, process.stop)
+    loop.add_signal_handler(signal.SIGTERM, process.stop)
+    # A shell without job control starts background jobs with SIGINT ignored: Ctrl-C is for others.
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGINT, process.stop)
     loop.add_signal_handler(signal.SIGHUP, process.reload)
     async with process:
         await command(process)

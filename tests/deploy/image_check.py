@@ -1,7 +1,7 @@
 """The image, built from the Dockerfile, in a two-container pod made from the manifests.
 
 Not part of `make test`: it takes three minutes on a fresh machine, and needs root and Debian's
-podman, runc and debootstrap. Run it with `python -m pytest tests/deploy/image_check.py`. The
+podman, runc, catatonit and debootstrap, which `make image` installs before it runs this file. The
 directory IMAGE_CHECK (default: /var/tmp/presend-image-check) keeps the stand-in base between runs.
 """
 
@@ -78,6 +78,10 @@ def test_mail_goes_through_localhost_25_to_the_upstream(running: Podman) -> None
     eventually(
         lambda: "550 5.1.1" in running.logs(APPLICATION),
         "the application is told of the recipient that the upstream does not know",
+    )
+    eventually(
+        lambda: "unsubscribed@customers.example: 550 5.7.1" in running.logs(APPLICATION),
+        "the init container has loaded the suppression list from its ConfigMap",
     )
     assert '"campaign":"newsletter"' in running.logs(RELAY)
     ready = running("exec", APPLICATION, "python", "-c", SCRAPE.format("/readyz"))

@@ -19,28 +19,37 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 DEPLOY = ROOT / "deploy" / "k8s"
 SNAPSHOTS = HERE / "snapshots"
-BUILDS = {
+SHIPPED = {
     "campaign-x": DEPLOY / "campaign/overlays/campaign-x",
     "campaign-y": DEPLOY / "campaign/overlays/campaign-y",
-    "egress-aws": HERE / "kustomize/egress-aws",
-    "egress-calico": HERE / "kustomize/egress-calico",
-    "egress-cilium": HERE / "kustomize/egress-cilium",
     "monitoring": DEPLOY / "monitoring",
     "operator": DEPLOY / "monitoring/operator",
     "quickstart": DEPLOY / "quickstart",
-    "sidecar": HERE / "kustomize/sidecar",
-    "upstream-fqdn-cilium": HERE / "kustomize/upstream-fqdn-cilium",
 }
-"""Every way to build, by name. What a user composes himself is in tests/deploy/kustomize."""
+"""Every directory of deploy/k8s that is applied as it is, by name."""
 
 DIFFERENCES = {
     "campaign-y": "campaign-x",
     "egress-aws": "campaign-x",
     "egress-calico": "campaign-x",
     "egress-cilium": "campaign-x",
+    "host-network": "sidecar",
+    "metrics-policy": "sidecar",
+    "monitoring-own": "monitoring",
+    "openshift": "sidecar",
+    "openshift-campaign": "campaign-x",
+    "sidecar-generated": "sidecar",
+    "sidecar-job": "sidecar",
+    "suppressions-url": "campaign-x",
     "upstream-fqdn-cilium": "campaign-x",
 }
 """Builds whose snapshot contains only the difference from another build."""
+
+COMPOSED = ["sidecar", *(name for name in DIFFERENCES if name not in SHIPPED)]
+"""What a user composes himself, in tests/deploy/kustomize."""
+
+BUILDS = SHIPPED | {name: HERE / "kustomize" / name for name in COMPOSED}
+"""Every way to build, by name."""
 
 CUSTOM = ("cilium.io/", "projectcalico.org/", "monitoring.coreos.com/")
 """API groups of custom resources, which a cluster without those extensions lacks."""
@@ -60,8 +69,13 @@ def kubectl() -> str:
 @functools.cache
 def built(name: str) -> str:
     """Return the YAML of a build, as `kubectl apply -k` would send it."""
+    return kustomize(BUILDS[name])
+
+
+def kustomize(folder: Path) -> str:
+    """Return the YAML that kustomize builds from a directory. AssertionError: a warning."""
     done = subprocess.run(
-        [kubectl(), "kustomize", str(BUILDS[name])],
+        [kubectl(), "kustomize", str(folder)],
         capture_output=True,
         text=True,
         check=False,

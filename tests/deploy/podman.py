@@ -74,9 +74,8 @@ class Podman:
 def pod(build: str, deployment: str, settings: dict[str, str]) -> str:
     """Return a Deployment's pod as YAML for `podman kube play`.
 
-    Features that podman 4.3 lacks are removed: sidecars (presend becomes an ordinary container),
-    probes, ports in a pod without a network, and init containers, which it would restart after they
-    have completed.
+    What podman 4.3 lacks is removed: sidecars (presend becomes an ordinary container), probes,
+    ports in a pod without a network, and Secrets.
     """
     template = pod_of(one(build, "Deployment", deployment))
     assert template is not None
@@ -86,11 +85,14 @@ def pod(build: str, deployment: str, settings: dict[str, str]) -> str:
     spec["restartPolicy"] = "Never"
     for field in ("restartPolicy", "ports", *PROBES):
         presend.pop(field)
-    for item in (spec["volumes"], presend["volumeMounts"]):
-        item[:] = [volume for volume in item if volume["name"] != "presend-secrets"]
-    presend["envFrom"] = [presend["envFrom"][0]]
+    secret = {volume["name"] for volume in spec["volumes"] if "secret" in volume}
+    spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] not in secret]
     for container in containers(template):
         container["image"] = f"localhost/{container['image']}"
+        mounts = container["volumeMounts"]
+        mounts[:] = [mount for mount in mounts if mount["name"] not in secret]
+        if "envFrom" in container:
+            container["envFrom"] = [container["envFrom"][0]]
     maps = list(_config_maps(build, template))
     for item in maps:
         if item["metadata"]["name"] == presend["envFrom"][0]["configMapRef"]["name"]:

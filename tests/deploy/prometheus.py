@@ -35,7 +35,10 @@ class Prometheus(Closing):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
         config = folder / "prometheus.yml"
-        config.write_text(yaml.safe_dump(_config(relays, interval)), encoding="utf-8")
+        _write_rules(folder / "rules")
+        config.write_text(
+            yaml.safe_dump(_config(relays, interval, folder / "rules")), encoding="utf-8"
+        )
         self._log = (folder / "prometheus.log").open("w")
         self._process = subprocess.Popen(
             [
@@ -105,14 +108,24 @@ def _sample(pair: tuple[float, str]) -> tuple[float, float]:
     return float(pair[0]), float(pair[1])
 
 
-def _config(relays: Mapping[str, int], interval: str) -> dict[str, Any]:
+def _write_rules(folder: Path) -> None:
+    """Write the shipped rules, with every group evaluated at the interval of the configuration."""
+    folder.mkdir()
+    for path in (DEPLOY / "monitoring/rules").glob("*.yaml"):
+        rules = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for group in rules["groups"]:
+            group.pop("interval", None)
+        (folder / path.name).write_text(yaml.safe_dump(rules), encoding="utf-8")
+
+
+def _config(relays: Mapping[str, int], interval: str, rules: Path) -> dict[str, Any]:
     """Return the shipped configuration with static targets instead of Kubernetes discovery."""
     config: dict[str, Any] = yaml.safe_load(
         (DEPLOY / "quickstart/monitoring/config/prometheus.yml").read_text(encoding="utf-8")
     )
     assert config.pop("scrape_config_files") == ["/etc/presend/scrape/scrape.yaml"]
     assert config["rule_files"] == ["/etc/presend/rules/*.yaml"]
-    config["rule_files"] = [str(DEPLOY / "monitoring/rules/*.yaml")]
+    config["rule_files"] = [f"{rules}/*.yaml"]
     config["global"] = {"scrape_interval": interval, "evaluation_interval": interval}
     shipped = yaml.safe_load((DEPLOY / "monitoring/scrape.yaml").read_text(encoding="utf-8"))
     (job,) = shipped["scrape_configs"]

@@ -18,8 +18,11 @@ KNOWN = {
     ("CKV_K8S_15", EVERYWHERE): "an explicit tag need not be pulled at every start",
     ("CKV_K8S_43", EVERYWHERE): "the digest is the user's, who builds the image; images: takes one",
     ("CKV_K8S_29", "Deployment."): "the security context is the container's, not the pod's",
-    ("CKV_K8S_40", "Deployment.monitoring.grafana"): "user 472 is the one in Grafana's image",
-    ("CKV_K8S_38", "Deployment.monitoring.prometheus"): "it asks the API server for pods",
+    (
+        "CKV_K8S_40",
+        "Deployment.presend-monitoring.grafana",
+    ): "user 472 is the one in Grafana's image",
+    ("CKV_K8S_38", "Deployment.presend-monitoring.prometheus"): "it asks the API server for pods",
     ("CKV_K8S_8", "Deployment.presend-demo."): "a demonstration's loop has nothing to ask",
     ("CKV_K8S_9", "Deployment.presend-demo."): "likewise; presend's own readiness is the pod's",
 }

@@ -13,6 +13,7 @@ from tests.deploy.manifests import (
     CUSTOM,
     DEPLOY,
     HERE,
+    SHIPPED,
     containers,
     label,
     objects,
@@ -25,6 +26,9 @@ from tests.deploy.manifests import (
     snapshot,
     snapshot_file,
 )
+
+OURS = {"presend", "suppressions"}
+"""The containers that the manifests add to a workload."""
 
 VERSIONS = [f"1.{minor}" for minor in range(29, 38)]
 
@@ -51,6 +55,16 @@ def test_a_build_is_as_it_was_reviewed(build: str) -> None:
     )
 
 
+def test_replacements_name_one_kind_each() -> None:
+    """With a regular expression there, kubectl 1.29 leaves the containers empty."""
+    found = 0
+    for path in DEPLOY.rglob("*.yaml"):
+        for kind in re.findall(r"select: \{kind: ([^,}]+)", path.read_text(encoding="utf-8")):
+            found += 1
+            assert kind.isalpha(), f"{path}: {kind}"
+    assert found
+
+
 def test_every_kustomization_is_built_here() -> None:
     entries = "\n".join(
         path.read_text(encoding="utf-8")
@@ -63,10 +77,12 @@ def test_every_kustomization_is_built_here() -> None:
 
 
 def test_pods_pass_pod_security_restricted() -> None:
-    found = [
-        f"{name}: {problem}" for name, pod in pods() for problem in pod_security.violations(pod)
-    ]
-    assert found == []
+    found = {
+        f"{name.partition(':')[0]}: {problem}"
+        for name, pod in pods()
+        for problem in pod_security.violations(pod)
+    }
+    assert found == {"host-network: hostNetwork"}
 
 
 def test_pod_security_sees_what_is_wrong() -> None:
@@ -98,15 +114,18 @@ def test_images_have_an_explicit_tag() -> None:
 def test_config_maps_hold_no_secrets() -> None:
     for build in BUILDS:
         for item in objects(build):
-            assert item["kind"] != "Secret", f"{label(item)}: a secret in the repository"
+            if build in SHIPPED:
+                assert item["kind"] != "Secret", f"{label(item)}: a secret in the repository"
             if item["kind"] == "ConfigMap":
                 for key, value in item["data"].items():
-                    assert not re.search(r"(?i)password|secret|token", key), f"{label(item)}: {key}"
+                    secret = re.search(r"(?i)(password|secret|token)(?!_FILE$)", key)
+                    assert not secret, f"{label(item)}: {key}"
                     assert not re.search(r"://[^/\s@]+:[^/\s@]+@", value), f"{label(item)}: {key}"
 
 
 def test_a_relay_is_probed_confined_and_given_time_to_drain() -> None:
-    for name, pod in relays():
+    different = {"host-network", "openshift", "openshift-campaign"}  # tested in test_variants.py
+    for name, pod in relays(*(BUILDS.keys() - different)):
         container, spec = relay(pod), pod["spec"]
         assert container["startupProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}, name
         assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "metrics"}, name
@@ -139,10 +158,22 @@ def test_presend_accepts_the_settings() -> None:
 
 def test_the_grace_of_the_pod_covers_the_drain() -> None:
     for name, pod in relays():
-        grace = int(settings_of(name, pod)["PRESEND_GRACE"])
+        environment = settings_of(name, pod) | {"PRESEND_UPSTREAM": "smtp://smarthost:25"}
+        environment.pop("PRESEND_UPSTREAM_PASSWORD_FILE", None)  # a file in the pod
+        settings = load_settings(ServeSettings, environ=environment)
         stop = relay(pod).get("lifecycle", {}).get("preStop", {}).get("exec", {}).get("command")
         before = int(stop[-1]) if stop else 30  # a sidecar waits for the application
-        assert pod["spec"]["terminationGracePeriodSeconds"] >= before + grace + 10, name
+        whole = pod["spec"]["terminationGracePeriodSeconds"]
+        assert whole >= before + settings.grace + settings.last_scrape, name
+
+
+def test_containers_say_why_they_failed() -> None:
+    """`kubectl describe pod` shows the end of the log of a container that left no message."""
+    for name, pod in pods():
+        for container in containers(pod):
+            if name.partition(":")[0] in SHIPPED or container["name"] in OURS:
+                policy = container["terminationMessagePolicy"]
+                assert policy == "FallbackToLogsOnError", f"{name}: {container['name']}"
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -157,7 +188,8 @@ def test_references_lead_somewhere(build: str) -> None:
             mounted = {mount["name"] for mount in container.get("volumeMounts", [])}
             assert mounted <= declared, label(item)
         for volume in pod["spec"].get("volumes", []):
-            source = volume.get("configMap")
-            assert source is None or ("ConfigMap", source["name"]) in names, label(item)
+            source = volume.get("configMap", {"optional": True})
+            optional = source.get("optional")
+            assert optional or ("ConfigMap", source["name"]) in names, label(item)
         account = pod["spec"].get("serviceAccountName")
         assert account is None or ("ServiceAccount", account) in names, label(item)

@@ -100,6 +100,15 @@ def test_alerts_tell_the_bad_campaign_from_the_good_one(world: Watched) -> None:
 
     eventually(lambda: alerted(BAD) == expected, "the bad campaign's alerts are pending")
     assert alerted(GOOD) == set()
+    pages = {
+        alert["annotations"]["runbook_url"]
+        for rule in world.prometheus.rules()
+        for alert in rule.get("alerts", [])
+        if alert["labels"].get("campaign") == BAD
+    }
+    assert pages == {
+        f"https://github.com/presend/presend/blob/main/docs/runbooks/{name}.md" for name in expected
+    }
     assert not world.prometheus.query('ALERTS{alertname="PresendMetricsAbsent"}')
 
 

@@ -1,5 +1,7 @@
 """Tests of the NetworkPolicies, with both campaigns in one cluster."""
 
+import re
+
 import pytest
 
 from tests.deploy.manifests import objects, one, pod_of
@@ -32,12 +34,16 @@ PEERS = {
     "client y": Peer("10.42.1.12", "campaign-y", _client("campaign-y")),
     "impostor": Peer("10.42.2.10", "elsewhere", _client("campaign-x")),
     "prometheus": Peer("10.42.3.10", "monitoring", {"app.kubernetes.io/name": "prometheus"}),
+    "our prometheus": Peer(
+        "10.42.3.20", "presend-monitoring", {"app.kubernetes.io/name": "prometheus"}
+    ),
     "dns": Peer("10.42.4.10", "kube-system", {"k8s-app": "kube-dns"}),
     "kube pod": Peer("10.42.4.11", "kube-system", {"k8s-app": "metrics-server"}),
     "upstream": Peer("203.0.113.25"),
     "partner": Peer("198.51.100.7"),
     "internet": Peer("93.184.216.34"),
     "metadata": Peer("169.254.169.254"),
+    "lists": Peer("192.0.2.80"),
 }
 MUST_PASS = """
     client x   -> relay x    tcp 25     a campaign's own client sends
@@ -45,6 +51,7 @@ MUST_PASS = """
     partner    -> relay x    tcp 25     a client outside, by the load balancer
     prometheus -> relay x    tcp 9100   metrics
     prometheus -> relay y    tcp 9100
+    our prometheus -> relay x tcp 9100  the quickstart's
     relay x    -> upstream   tcp 587    mail
     relay y    -> upstream   tcp 587
     relay x    -> dns        udp 53     recipients' domains
@@ -68,6 +75,7 @@ MUST_NOT_PASS = """
     relay x    -> internet   tcp 25     straight to a mailbox provider
     relay x    -> internet   tcp 443
     relay x    -> upstream   tcp 25     another port of the upstream
+    relay x    -> lists      tcp 443    only with components/suppressions-url
     relay x    -> metadata   tcp 80     the cloud's credentials
     relay x    -> kube pod   tcp 443
     relay x    -> dns        tcp 443
@@ -82,7 +90,7 @@ def _rows(table: str) -> list[tuple[str, str, str, int]]:
     rows = []
     for line in table.strip().splitlines():
         source, _, rest = line.partition("->")
-        target, protocol, port = rest[:12].strip(), *rest[12:].split()[:2]
+        target, protocol, port = re.fullmatch(r"(.+?) +(tcp|udp) (\d+)\b.*", rest.strip()).groups()  # type: ignore[union-attr]
         rows.append((source.strip(), target, protocol.upper(), int(port)))
     return rows
 
@@ -115,3 +123,37 @@ def test_every_policy_is_needed() -> None:
         ]
         needed = policy["metadata"]["name"]
         assert wrong or needed.endswith("-y"), f"{needed} changes nothing"
+
+
+def test_a_list_is_fetched_from_its_server_where_that_is_configured() -> None:
+    policies = [item for item in objects("suppressions-url") if item["kind"] == "NetworkPolicy"]
+    relay, lists = PEERS["relay x"], PEERS["lists"]
+    assert passes(policies, relay, lists, "TCP", 443)
+    assert not passes(policies, relay, lists, "TCP", 80)
+    assert not passes(policies, PEERS["client x"], lists, "TCP", 443)
+    assert not passes(policies, relay, PEERS["internet"], "TCP", 443)
+
+
+def test_only_prometheus_reads_the_metrics_of_a_sidecar() -> None:
+    policies = [item for item in objects("metrics-policy") if item["kind"] == "NetworkPolicy"]
+    found = [pod_of(item) for item in objects("metrics-policy")]
+    pods = [
+        Peer("10.42.5.10", "shop", pod["metadata"]["labels"]) for pod in found if pod is not None
+    ]
+    assert len(pods) == 4
+    for pod in pods:
+        for name, peer in PEERS.items():
+            allowed = name in {"prometheus", "our prometheus"}
+            assert passes(policies, peer, pod, "TCP", 9100) is allowed, name
+            for port in (80, 443, 9099, 9101, 65535):
+                assert passes(policies, peer, pod, "TCP", port), "the application's own ports"
+        assert passes(policies, pod, PEERS["upstream"], "TCP", 587)
+
+
+def test_the_metrics_policy_can_be_kept_from_opening_other_ports() -> None:
+    """docs/kubernetes.md removes the second rule where the namespace denies by default."""
+    (policy,) = (item for item in objects("metrics-policy") if item["kind"] == "NetworkPolicy")
+    del policy["spec"]["ingress"][1]
+    pod = Peer("10.42.5.10", "shop", policy["spec"]["podSelector"]["matchLabels"])
+    assert passes([policy], PEERS["prometheus"], pod, "TCP", 9100)
+    assert not passes([policy], PEERS["internet"], pod, "TCP", 80)

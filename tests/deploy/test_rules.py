@@ -1,5 +1,6 @@
 """Tests of the rules: promtool, firing and quiet cases for each alert, and runbooks."""
 
+import itertools
 import re
 import subprocess
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.deploy.manifests import DEPLOY, HERE, ROOT
 from tests.support import need
 
 RULES = sorted((DEPLOY / "monitoring/rules").glob("*.yaml"))
-CASES = HERE / "alerts.test.yaml"
+CASES = (HERE / "alerts.test.yaml", HERE / "alerts-week.test.yaml")
 RUNBOOKS = ROOT / "docs/runbooks"
 ALERTS = {
     rule["alert"]: rule
@@ -22,6 +23,9 @@ ALERTS = {
     for rule in group["rules"]
     if "alert" in rule
 }
+ADDRESS = '{{ with query "presend:runbooks" }}{{ . | first | label "url" }}{{ end }}'
+"""The address of the runbooks, which rules/runbooks.yaml sets."""
+
 SECTIONS = ["What it means", "Look", "Do"]
 
 
@@ -38,12 +42,13 @@ def test_promtool_accepts_the_rules() -> None:
 
 
 def test_alerts_fire_when_they_should_and_are_quiet_when_not() -> None:
-    promtool("test", "rules", CASES)
+    promtool("test", "rules", *CASES)
 
 
 def test_every_alert_has_a_case_each_way() -> None:
     found: dict[str, set[str]] = {}
-    for case in yaml.safe_load(CASES.read_text(encoding="utf-8"))["tests"]:
+    cases = [yaml.safe_load(path.read_text(encoding="utf-8"))["tests"] for path in CASES]
+    for case in itertools.chain(*cases):
         way, alert = re.match(r"(fires|quiet): (\w+); ", case["name"]).groups()  # type: ignore[union-attr]
         found.setdefault(alert, set()).add(way)
         first = case["promql_expr_test"][0]
@@ -57,8 +62,38 @@ def test_every_alert_has_a_case_each_way() -> None:
 def test_an_alert_says_what_why_and_where_its_threshold_is_from(alert: str) -> None:
     rule = ALERTS[alert]
     assert rule["labels"]["severity"] in {"critical", "warning"}
-    assert rule["annotations"].keys() == {"summary", "description", "threshold", "runbook"}
-    assert rule["annotations"]["runbook"] == f"docs/runbooks/{alert}.md"
+    assert rule["annotations"].keys() == {"summary", "description", "threshold", "runbook_url"}
+    assert rule["annotations"]["runbook_url"] == ADDRESS + f"/{alert}.md"
+
+
+def test_every_runbook_url_follows_the_one_setting(tmp_path: Path) -> None:
+    """Each alert is replaced by one that always fires, and the address by a user's."""
+    rules = yaml.safe_load((DEPLOY / "monitoring/rules/runbooks.yaml").read_text(encoding="utf-8"))
+    rules["groups"][0]["rules"][0]["labels"]["url"] = "https://wiki.shop.example/presend"
+    alerts = [
+        {
+            "alert": name,
+            "expr": "vector(1)",
+            "annotations": {"runbook_url": rule["annotations"]["runbook_url"]},
+        }
+        for name, rule in ALERTS.items()
+    ]
+    rules["groups"].append({"name": "always", "rules": alerts})
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules), encoding="utf-8")
+    expected = [
+        {
+            "alertname": name,
+            "eval_time": "5m",
+            "exp_alerts": [
+                {"exp_annotations": {"runbook_url": f"https://wiki.shop.example/presend/{name}.md"}}
+            ],
+        }
+        for name in ALERTS
+    ]
+    case = {"interval": "1m", "alert_rule_test": expected}
+    whole = {"rule_files": ["rules.yaml"], "evaluation_interval": "1m", "tests": [case]}
+    (tmp_path / "case.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
+    promtool("test", "rules", "case.yaml", folder=tmp_path)
 
 
 def test_there_is_a_runbook_for_every_alert_and_no_other() -> None:

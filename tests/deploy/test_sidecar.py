@@ -1,6 +1,7 @@
 """Tests of components/sidecar, which adds presend to the workloads of a kustomization."""
 
-import subprocess
+import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -10,8 +11,9 @@ from tests.deploy.manifests import (
     BUILDS,
     DEPLOY,
     HERE,
+    Object,
     containers,
-    kubectl,
+    kustomize,
     objects,
     pod_of,
     relay,
@@ -27,18 +29,25 @@ def test_the_sidecar_is_added_to_every_kind_of_workload() -> None:
     for kind in WORKLOADS:
         pod = found[kind]
         assert pod is not None
-        first = pod["spec"]["initContainers"][0]
-        assert first["name"] == "presend", (
+        first, second = pod["spec"]["initContainers"][:2]
+        assert first["name"] == "suppressions", f"{kind}: presend must not start without the list"
+        assert "restartPolicy" not in first
+        assert second["name"] == "presend", (
             f"{kind}: the application's init containers may send mail"
         )
-        assert first["restartPolicy"] == "Always"
-        assert {item["name"] for item in containers(pod)} > {"presend"}
+        assert second["restartPolicy"] == "Always"
+        assert pod["metadata"]["labels"]["presend.io/component"] == "sidecar"
     shop = found["Deployment"]
     assert shop is not None
-    assert [item["name"] for item in containers(shop)] == ["presend", "migrate", "shop"]
+    names = [item["name"] for item in containers(shop)]
+    assert names == ["suppressions", "presend", "migrate", "presend-exporter", "shop"]
+    exporter = shop["spec"]["initContainers"][3]
+    assert exporter["image"] == "registry.example/exporter:2.0", "a name that only begins alike"
     assert {volume["name"] for volume in shop["spec"]["volumes"]} == {
         "pictures",
         "presend-data",
+        "presend-list-configmap",
+        "presend-list-secret",
         "presend-secrets",
     }
     jobs = [found["Job"], found["CronJob"]]
@@ -64,37 +73,131 @@ def test_presend_accepts_the_settings_once_there_is_an_upstream() -> None:
         assert all(endpoint.loopback for endpoint in settings.listen), name
 
 
-def test_a_user_may_change_image_and_settings_in_his_own_kustomization(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> None:
+@pytest.fixture
+def user(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a user's kustomization, with one application of each kind."""
     folder = tmp_path_factory.mktemp("user")
-    depth = "../" * len(folder.parts)
-    applications = (HERE / "kustomize/sidecar/applications.yaml").read_text(encoding="utf-8")
-    (folder / "applications.yaml").write_text(applications, encoding="utf-8")
+    applications = HERE / "kustomize/applications/applications.yaml"
+    (folder / "applications.yaml").write_text(applications.read_text(encoding="utf-8"), "utf-8")
+    return folder
+
+
+def build(folder: Path, component: str, rest: str) -> dict[str, Object]:
+    """Return the objects by kind and name; `rest` is what the user writes after the component."""
+    components = "../" * len(folder.parts) + str(DEPLOY.relative_to("/")) + "/components"
     (folder / "kustomization.yaml").write_text(
-        f"""
-resources: [applications.yaml]
-components:
-  - {depth}{DEPLOY.relative_to("/")}/components/sidecar
-images:
-  - {{name: presend, newName: registry.example/mail/presend}}
+        f"resources: [applications.yaml]\ncomponents: [{components}/{component}]\n{rest}", "utf-8"
+    )
+    return {
+        f"{item['kind']} {re.sub('-[0-9a-z]{10}$', '', item['metadata']['name'])}": item
+        for item in yaml.safe_load_all(kustomize(folder))
+    }
+
+
+def setting(name: str, value: str) -> str:
+    """Return a user's patch of the ConfigMap `presend`, as docs/kubernetes.md shows it."""
+    return f"""
 patches:
   - patch: |-
       apiVersion: v1
       kind: ConfigMap
       metadata: {{name: presend}}
-      data: {{PRESEND_UPSTREAM: "smtp+starttls://smtp.example.com:587"}}
-""",
-        encoding="utf-8",
+      data: {{{name}: "{value}"}}
+"""
+
+
+def test_a_user_may_change_image_and_settings_in_his_own_kustomization(user: Path) -> None:
+    found = build(
+        user,
+        "sidecar",
+        "images: [{name: presend, newName: registry.example/mail/presend}]"
+        + setting("PRESEND_UPSTREAM", "smtp+starttls://smtp.example.com:587"),
     )
-    done = subprocess.run(
-        [kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=True
-    )
-    found = {item["kind"]: item for item in yaml.safe_load_all(done.stdout)}
-    pod = pod_of(found["CronJob"])
+    pod = pod_of(found["CronJob nightly"])
     assert pod is not None
-    assert relay(pod)["image"] == "registry.example/mail/presend:0.1.0"
-    assert found["ConfigMap"]["data"]["PRESEND_UPSTREAM"].startswith("smtp+starttls://")
-    assert (
-        relay(pod)["envFrom"][0]["configMapRef"]["name"] == found["ConfigMap"]["metadata"]["name"]
+    for container in pod["spec"]["initContainers"]:
+        assert container["image"] == "registry.example/mail/presend:0.1.0"
+        reference = container["envFrom"][0]["configMapRef"]
+        assert reference["name"] == found["ConfigMap presend"]["metadata"]["name"]
+    assert found["ConfigMap presend"]["data"]["PRESEND_UPSTREAM"].startswith("smtp+starttls://")
+
+
+def test_a_user_may_pin_the_image_by_its_digest(user: Path) -> None:
+    digest = "sha256:" + "0" * 64
+    found = build(user, "sidecar", f"images: [{{name: presend, digest: '{digest}'}}]")
+    pod = pod_of(found["Deployment shop"])
+    assert pod is not None
+    assert [item["image"] for item in pod["spec"]["initContainers"][:2]] == [
+        f"presend@{digest}"
+    ] * 2
+
+
+def test_a_changed_setting_rolls_out_and_a_roll_back_restores_it(user: Path) -> None:
+    one = build(user, "sidecar", setting("PRESEND_GRACE", "30"))
+    other = build(user, "sidecar", setting("PRESEND_GRACE", "40"))
+    again = build(user, "sidecar", setting("PRESEND_GRACE", "30"))
+    assert one["Deployment shop"] != other["Deployment shop"]
+    assert one == again
+
+
+def test_a_changed_upstream_or_list_rolls_out_where_it_is_generated(user: Path) -> None:
+    def shop(upstream: str, password: str, entries: str) -> Object:
+        return build(
+            user,
+            "sidecar",
+            f"""
+configMapGenerator:
+  - {{name: presend-upstream, literals: [PRESEND_UPSTREAM={upstream}]}}
+  - {{name: presend-suppressions, literals: [list={entries}]}}
+secretGenerator:
+  - {{name: presend-upstream, literals: [upstream-password={password}]}}
+""",
+        )["Deployment shop"]
+
+    first = shop("smtp://a:25", "one", "left@example.com")
+    assert first == shop("smtp://a:25", "one", "left@example.com")
+    assert first != shop("smtp://b:25", "one", "left@example.com")
+    assert first != shop("smtp://a:25", "two", "left@example.com")
+    assert first != shop("smtp://a:25", "one", "right@example.com")
+
+
+def test_a_job_can_be_applied_again_after_a_setting_has_changed(user: Path) -> None:
+    """Kubernetes refuses any change of a Job's template."""
+    one, other = (
+        build(user, "sidecar-job", setting("PRESEND_GRACE", value)) for value in ("30", "40")
     )
+    assert one["ConfigMap presend"]["metadata"] == other["ConfigMap presend"]["metadata"]
+    assert one["ConfigMap presend"]["data"] != other["ConfigMap presend"]["data"]
+    assert one["Job once"] == other["Job once"]
+    hashed = build(user, "sidecar", setting("PRESEND_GRACE", "40"))
+    assert hashed["ConfigMap presend"]["data"] == other["ConfigMap presend"]["data"]
+    assert hashed["Job once"] != other["Job once"]
+
+
+def test_a_user_may_patch_a_workload_after_the_component(user: Path) -> None:
+    found = build(
+        user,
+        "sidecar",
+        """
+patches:
+  - patch: |-
+      apiVersion: apps/v1
+      kind: Deployment
+      metadata: {name: shop}
+      spec:
+        template:
+          spec:
+            initContainers:
+              - name: suppressions
+                volumeMounts: [{name: lists, mountPath: /lists}]
+            volumes:
+              - {name: lists, persistentVolumeClaim: {claimName: lists, readOnly: true}}
+""",
+    )
+    pod = pod_of(found["Deployment shop"])
+    assert pod is not None
+    names = [item["name"] for item in pod["spec"]["initContainers"]]
+    assert names == ["suppressions", "presend", "migrate", "presend-exporter"]
+    assert pod["spec"]["terminationGracePeriodSeconds"] == 90, "a number, not a string"
+    mounts = [mount["name"] for mount in pod["spec"]["initContainers"][0]["volumeMounts"]]
+    assert {"lists", "presend-data"} <= set(mounts)

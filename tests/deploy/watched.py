@@ -104,10 +104,11 @@ def watched(folder: Path, *, interval: str = "1s") -> Iterator[Watched]:
                 "PRESEND_POOL__CONNECTIONS": "20" if campaign == GOOD else "1",
             }
             relays[campaign] = stack.enter_context(Presend(folder / campaign, settings))
-        done = relays[BAD].command(
-            "suppress", "add", "unsubscribed@google.test", "--reason", "unsubscribe"
-        )
-        assert done.returncode == 0, done.stderr
+        for relay in relays.values():
+            done = relay.command(
+                "suppress", "add", "unsubscribed@google.test", "--reason", "unsubscribe"
+            )
+            assert done.returncode == 0, done.stderr
         ports = {campaign: relay.http_port for campaign, relay in relays.items()}
         (folder / "prometheus").mkdir()
         prometheus = stack.enter_context(

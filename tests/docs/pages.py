@@ -11,25 +11,35 @@ DOCS = ROOT / "docs"
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _EXAMPLE = re.compile(r"^<!-- example: (\w+) -->\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_RUN = re.compile(r"^<!-- run(?:: (?P<needs>\w+))? -->$")
+_MARK = re.compile(r"^<!-- ((?:not )?run\b.*) -->$")
+_SHELLS = ("console", "sh", "bash", "shell")
 _BETWEEN_CELLS = re.compile(r"(?<!\\)\|")
 
 
 class Transcript(NamedTuple):
-    """A `console` block under a `<!-- run -->` comment: what is typed, and what comes back.
+    """A block that shows commands: what is typed, and in a `console` block what comes back.
 
-    `needs` is the word after `run:`: what must be running ("dev": `presend serve --dev`), or "".
+    `mark` is the comment above the block: "run", "run: dev" (while `presend serve --dev` runs),
+    "run: PyPI" (installs packages), "not run: REASON", or "". `language` is "" for an indented
+    block.
     """
 
     page: str
     line: int
-    needs: str
+    mark: str
+    language: str
     steps: tuple[tuple[str, str], ...]
+
+    @property
+    def text(self) -> str:
+        """All commands, as a shell script."""
+        return "\n".join(command for command, _ in self.steps)
 
 
 def pages() -> list[Path]:
     """Every page, the README first."""
-    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+    top = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / ".github").glob("*.md"))]
+    return [*top, *sorted(DOCS.rglob("*.md"))]
 
 
 def prose(page: Path) -> Iterator[tuple[int, str]]:
@@ -99,20 +109,42 @@ def _plain(cell: str) -> str:
 
 
 def transcripts(page: Path) -> Iterator[Transcript]:
-    """Yield the blocks of a page that are to be run."""
+    """Yield the blocks of a page that show commands in a fence, and all indented blocks.
+
+    A fence may be indented, as part of a list.
+    """
     lines = iter(enumerate(page.read_text().splitlines(), 1))
+    mark, blank = "", True
     for number, line in lines:
-        mark = _RUN.match(line)
-        if not mark:
-            continue
-        _, opening = next(lines)
-        assert opening == "```console", f"{page.name}:{number}: not followed by a console block"
-        block: list[str] = []
-        for _, text in lines:
-            if text == "```":
-                break
-            block.append(text)
-        yield Transcript(page.name, number, mark["needs"] or "", _steps(block))
+        found = _MARK.match(line)
+        if line.lstrip().startswith("```"):
+            block = list(_fenced(lines, len(line) - len(line.lstrip())))
+            language = line.strip("` ")
+            if language in _SHELLS:
+                steps = _steps(block) if language == "console" else (("\n".join(block), ""),)
+                yield Transcript(page.name, number, mark, language, steps)
+            mark, blank = "", True
+        elif line.startswith("    ") and blank:
+            text = "\n".join((line[4:], *_indented(lines)))
+            yield Transcript(page.name, number, mark, "", ((text, ""),))
+            mark = ""
+        else:
+            mark = found[1] if found else mark if not line else ""
+            blank = not line
+
+
+def _indented(lines: Iterator[tuple[int, str]]) -> Iterator[str]:
+    for _, text in lines:
+        if not text.startswith("    "):
+            return
+        yield text[4:]
+
+
+def _fenced(lines: Iterator[tuple[int, str]], indent: int) -> Iterator[str]:
+    for _, text in lines:
+        if text.strip() == "```":
+            return
+        yield text[indent:]
 
 
 def _steps(block: list[str]) -> tuple[tuple[str, str], ...]:

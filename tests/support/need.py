@@ -2,8 +2,9 @@
 
     postfix = need.program("postfix")       # a path, or the test is skipped with the reason
 
-`python tests/support/need.py` prints the missing packages, one per line; `.ci/programs`
-installs them. At module level this file therefore imports only the standard library.
+`python tests/support/need.py` prints the missing packages, one per line, and with the argument
+`image` those of `make image`; `.ci/programs` installs them. At module level this file therefore
+imports only the standard library.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 PACKAGES = {
     "postfix": "postfix",
@@ -29,6 +30,14 @@ PACKAGES = {
     "zsh": "zsh",
 }
 """Program to Debian package. CI has every one of them."""
+
+IMAGE_PACKAGES = {
+    "podman": "podman",
+    "runc": "runc",
+    "catatonit": "catatonit",  # the first process of a pod
+    "debootstrap": "debootstrap",
+}
+"""Program to Debian package, of the programs that `make image` needs besides."""
 
 PERL_MODULES = {"swaks": ("Net::SSLeay", "libnet-ssleay-perl")}
 """Program to a Perl module that the tests need it to have, and the package of that module."""
@@ -63,14 +72,14 @@ def program(name: str) -> str:
     return path
 
 
-def missing() -> Iterator[str]:
+def missing(packages: Mapping[str, str] = PACKAGES) -> Iterator[str]:
     """Yield the Debian packages that would have to be installed for every test to run."""
-    yield from sorted({package for name in PACKAGES for package in _missing_for(name)})
+    yield from sorted({package for name in packages for package in _missing_for(name)})
 
 
 def _missing_for(name: str) -> Iterator[str]:
     if find(name) is None:
-        yield PACKAGES.get(name) or OPTIONAL[name]
+        yield {**PACKAGES, **IMAGE_PACKAGES, **OPTIONAL}[name]
     if name in PERL_MODULES:
         module, package = PERL_MODULES[name]
         if not _perl_has(module):
@@ -88,4 +97,5 @@ def _perl_has(module: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.stdout.writelines(f"{package}\n" for package in missing())
+    wanted = IMAGE_PACKAGES if sys.argv[1:] == ["image"] else PACKAGES
+    sys.stdout.writelines(f"{package}\n" for package in missing(wanted))

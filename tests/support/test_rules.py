@@ -1,12 +1,15 @@
-"""Tests of tests/conftest.py: a skip fails in CI, and so does blocking the event loop."""
+"""Tests of tests/conftest.py: skips in CI, blocking calls, inherited signals, no absolute times."""
 
 import os
 import re
+import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import need
 
@@ -44,10 +47,10 @@ pytest.skip("the whole of it", allow_module_level=True)
 }
 
 
-def run(directory: Path, *, ci: bool) -> str:
-    """Run the suite above under tests/conftest.py; return what pytest printed."""
+def run(directory: Path, suite: Mapping[str, str] = SUITE, *, ci: bool) -> str:
+    """Run a suite under tests/conftest.py; return what pytest printed."""
     (directory / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
-    for name, text in SUITE.items():
+    for name, text in suite.items():
         (directory / name).write_text(text)
     options = f"-q --continue-on-collection-errors -p no:cacheprovider -o pythonpath={ROOT}"
     env = {name: value for name, value in os.environ.items() if name != "CI"}
@@ -74,6 +77,33 @@ def test_a_skip_fails_in_ci_unless_optional(tmp_path: Path) -> None:
     assert "2 failed, 1 passed, 1 skipped, 1 xfailed, 1 error" in output
     assert "this one was skipped: Skipped: for a reason" in output
     assert "this one was skipped: Skipped: the whole of it" in output
+
+
+INHERITED = (signal.SIGINT, signal.SIGQUIT)
+SIGNALS = """
+import subprocess, sys
+
+def test_a_child_ignores_no_signal():
+    asked = "import signal as s; print(s.SIG_IGN in map(s.getsignal, (s.SIGINT, s.SIGQUIT)))"
+    assert subprocess.check_output([sys.executable, "-c", asked]).strip() == b"False"
+"""
+
+
+def test_children_heed_signals_when_the_tests_run_in_the_background(tmp_path: Path) -> None:
+    """A shell without job control starts `make test &` with SIGINT and SIGQUIT ignored."""
+    inherited = {number: signal.signal(number, signal.SIG_IGN) for number in INHERITED}
+    try:
+        output = run(tmp_path, {"test_signals.py": SIGNALS}, ci=False)
+    finally:
+        for number, handler in inherited.items():
+            signal.signal(number, handler)
+    assert "1 passed" in output, output
+
+
+def test_no_property_test_has_an_absolute_time_limit() -> None:
+    """A deadline of some milliseconds for one example is missed on a loaded machine."""
+    assert settings().deadline is None
+    assert HealthCheck.too_slow in settings().suppress_health_check
 
 
 def test_a_missing_program_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -130,6 +131,25 @@ def test_a_second_signal_cuts_the_wait_short(
         assert presend.wait() == 0
     assert "Cut 1 transactions short: at a second signal" in presend.log
     assert [it["result"] for it in presend.events if it.get("event") == "message"] == ["aborted"]
+
+
+def test_an_interrupt_that_the_shell_ignores_stays_ignored(
+    start: Start, upstream: Upstream
+) -> None:
+    """Ctrl-C in a script that started presend in the background is not meant for presend."""
+    inherited = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        presend = start(upstream)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
+    presend.process.send_signal(signal.SIGINT)
+    with Client.greeted(presend.smtp_port) as client:
+        status = Path(f"/proc/{presend.process.pid}/status").read_text()
+        ignored = next(line for line in status.splitlines() if line.startswith("SigIgn:"))
+        assert int(ignored.split()[1], 16) & 1 << (signal.SIGINT - 1)
+        assert client.cmd("NOOP").code == 250
+    presend.sigterm()
+    assert presend.wait() == 0
 
 
 def test_a_second_signal_ends_the_wait_for_the_last_scrape(

@@ -18,8 +18,10 @@ class TaggedCheck:
 
     def examine(self, group: Sequence[Address]) -> Findings:
         """Return a finding for each local part with a plus sign that is not its first character."""
-        tagged = {place for place, address in enumerate(group) if "+" in address.local[1:]}
-        return [_FOUND if n in tagged else None for n in range(len(group))] if tagged else CLEAR
+        for address in group:
+            if "+" in address.local[1:]:
+                return [_FOUND if "+" in each.local[1:] else None for each in group]
+        return CLEAR
 
 
 def build(_: Inputs) -> TaggedCheck:
