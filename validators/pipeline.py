@@ -201,15 +201,13 @@ class Pipeline:
             if answer is not CLEAR:
                 return self._judge_group(_Group(group, addresses), turn, answer)
         known = self._domains.known
-        found = [known(address.domain) for address in addresses]
-        for noted in found:
+        judged: list[Judgement] = []
+        for address in addresses:
+            noted = known(address.domain)
             if noted is None or noted.acts:
                 return self._judge_group(_Group(group, addresses), len(self._ask))
-        return [
-            Judgement(address.text, address, ACCEPT, noted.shown, noted.provider)
-            for address, noted in zip(addresses, found, strict=True)
-            if noted is not None
-        ]
+            judged.append(Judgement(address.text, address, ACCEPT, noted.shown, noted.provider))
+        return judged
 
     def _judge_group(
         self,

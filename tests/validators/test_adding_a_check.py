@@ -25,6 +25,7 @@ from relay.reply import for_recipient
 from relay.settings import JudgingSettings, load_settings
 from relay.stores import open_store
 from tests.docs import test_reference
+from validators.lists import Lists
 
 with mock.patch.object(sys, "argv", ["presend", "config"]):
     cli.main()
@@ -36,7 +37,7 @@ print(registry.render()[0].decode())
 
 settings = load_settings(JudgingSettings, environ={})
 store = open_store("memory:", campaign="campaign")
-(judged,) = recipient_pipeline(settings, store, None).judge(["odd@example.com"])
+(judged,) = recipient_pipeline(settings, store, None, Lists()).judge(["odd@example.com"])
 print(for_recipient(judged.verdict, "id"))
 
 for test in (test_reference.test_reasons, test_reference.test_checks_and_their_reasons):

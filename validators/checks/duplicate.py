@@ -27,7 +27,7 @@ class DuplicateCheck:
         """Return a finding for each mailbox that came before."""
         seen = self._seen
         if seen is None:
-            if len({address.canonical for address in group}) == len(group):
+            if not group[1:] or len({address.canonical for address in group}) == len(group):
                 return CLEAR
             seen = _memory()
         found = [_FOUND if seen(address.canonical) else None for address in group]

@@ -40,15 +40,14 @@ class HoneypotCheck:
 
     def examine(self, group: Sequence[Address]) -> Findings:
         """Return a finding for each local part that contains a word."""
-        # One search for the whole group: most groups have nobody who needs a closer look.
-        text = "\n".join([address.canonical for address in group])
-        for part in WORDS.parts:
-            if part in text:
-                break
-        else:
-            return CLEAR
-        found = [_finding(address.local) for address in group]
-        return found if any(found) else CLEAR
+        parts = WORDS.parts
+        for address in group:
+            mailbox = address.canonical
+            for part in parts:
+                if part in mailbox:
+                    found = [_finding(each.local) for each in group]
+                    return found if any(found) else CLEAR
+        return CLEAR
 
 
 def _finding(local: str) -> Finding | None:

@@ -46,15 +46,19 @@ class RandomLocalCheck:
 
     def examine(self, group: Sequence[Address]) -> Findings:
         """Return a finding for each local part that looks made by a machine."""
-        # One search for the whole group: most groups have nobody who needs a closer look.
-        if _CANDIDATE.search("\n".join([address.canonical for address in group])) is None:
+        search = _CANDIDATE.search
+        for address in group:
+            if search(address.canonical):
+                break
+        else:  # most groups have nobody who needs a closer look
             return CLEAR
-        found: set[int] = set()
-        for place, address in enumerate(group):
-            local = address.canonical.rpartition("@")[0]
-            if looks_random(local) and not is_relay(address.domain):
-                found.add(place)
-        return [_FOUND if n in found else None for n in range(len(group))] if found else CLEAR
+        found = [
+            _FOUND
+            if looks_random(address.canonical.rpartition("@")[0]) and not is_relay(address.domain)
+            else None
+            for address in group
+        ]
+        return found if any(found) else CLEAR
 
 
 def looks_random(local: str) -> bool:
