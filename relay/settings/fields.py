@@ -24,6 +24,7 @@ from relay.settings.clients import Network, parse_network
 from relay.settings.endpoints import (
     LOOPBACK_NAME,
     Endpoint,
+    Source,
     Upstream,
     parse_endpoint,
     parse_upstream,
@@ -87,6 +88,16 @@ def _upstream(value: object) -> Upstream:
     return parse_upstream(_text(value, "a URL such as smtp+starttls://user@smtp.example.com:587"))
 
 
+def _source(value: object) -> Source:
+    if isinstance(value, Source):
+        return value
+    allowed = "paths that begin with / or ., and URLs that begin with http:// or https://"
+    text = _text(value, allowed)
+    if not text.startswith(("/", ".")) and "://" not in text:
+        raise ValueError(allowed)  # perhaps a part of a password with a comma in it
+    return Source(text)
+
+
 def _domains(value: object) -> object:
     if isinstance(value, str) and value.strip().lower() == "none":
         return ()
@@ -130,6 +141,9 @@ Names: TypeAlias = Annotated[
 ]
 AnyCase: Final = BeforeValidator(_word)
 """Marks a setting whose value is one of a few words: they may be written in any case."""
+Sources: TypeAlias = Annotated[
+    tuple[Annotated[Source, PlainValidator(_source)], ...], BeforeValidator(_split)
+]
 Domains: TypeAlias = Annotated[
     tuple[Annotated[str, PlainValidator(_domain)], ...], BeforeValidator(_domains)
 ]

@@ -16,6 +16,7 @@ from relay.settings.fields import (
     Domains,
     Group,
     Names,
+    Sources,
     count,
     seconds,
     setting,
@@ -218,7 +219,7 @@ class Suppressions(Group):
         le=10**10,
         json_schema_extra={"unit": "entries", "default": "off"},
     )
-    sources: Names = setting(
+    sources: Sources = setting(
         (), "What `presend suppress load` imports: files, directories and URLs.", unit="path or URL"
     )
 

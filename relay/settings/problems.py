@@ -18,7 +18,9 @@ _PATHS: Final = frozenset(
     path for path, info in FIELDS.items() if File in get_args(info.annotation)
 )
 _URLS: Final = frozenset(
-    setting.path for setting in every_setting() if setting.unit in {"URL", "host:port"}
+    setting.path
+    for setting in every_setting()
+    if "URL" in setting.unit or setting.unit == "host:port"
 )
 _WORD: Final = re.compile(r"[\w.+, -]{0,16}")
 _PATH: Final = re.compile(r"\.{0,2}/|~/|[\w./-]+\.(?:toml|pem|crt|cer|key)\Z|\Z")

@@ -24,9 +24,7 @@ def completed(snippet: dict[str, Any], folder: Path) -> dict[str, Any]:
     root = "../" * len(folder.parts) + str(DEPLOY.relative_to("/"))
 
     def local(path: str) -> str:
-        path = re.sub(
-            r"^https://github\.com/presend/presend//deploy/k8s/(.*)\?ref=.*$", r"\1", path
-        )
+        path = re.sub(r"^https://github\.com/.*//deploy/k8s/(.*)\?ref=.*$", r"\1", path)
         return f"{root}/{path}"
 
     merges = any(item.get("behavior") for item in snippet.get("configMapGenerator", []))

@@ -35,7 +35,8 @@ URLS = (
     "smtps://u@h:25/?x={}", "smtp://u:{}", "smtps://a@b:{}@h", "{}", "u:{}", "redis://:{}@h/0",
     "redis://u:{}@h:1/0", "rediss://h?password={}", "sqlite:///p?key={}", "sqlite://u:{}@h/p",
     "postgres://u:{}@h/p", "smtps://u?x={}@h", "smtps://u#{}@h", "SMTPS://u:{}%40@h:1",
-    "sqlite:///p#{}", "smtps://u:{}@h,smtps://u:{}@h", "smtps://h:{}",
+    "sqlite:///p#{}", "smtps://u:{}@h,smtps://u:{}@h", "smtps://h:{}", "https://u:{}@h/list.csv",
+    "https://h/list.csv?token={}", "/lists,https://h/?a=b,{}",
 )  # fmt: skip
 SHAPES = (
     json.dumps(MARK), f'["{MARK}"]', f'[["{MARK}"]]', f'{{password = "{MARK}"}}',
@@ -71,7 +72,12 @@ variables = st.one_of(
     st.tuples(word.map(lambda setting: setting.env), st.just(MARK)),
     st.tuples(secret.map(lambda setting: setting.env), st.just(MARK)),
     st.tuples(twin.map(env_name), st.just(MARK)),
-    st.tuples(st.sampled_from(["PRESEND_UPSTREAM", "PRESEND_STORE", "PRESEND_LISTEN"]), url),
+    st.tuples(
+        st.sampled_from(
+            ["PRESEND_UPSTREAM", "PRESEND_STORE", "PRESEND_LISTEN", "PRESEND_SUPPRESSIONS__SOURCES"]
+        ),
+        url,
+    ),
     st.tuples(
         st.sampled_from(TABLES).map(lambda name: f"PRESEND_{name.upper()}"),
         st.sampled_from([MARK, json.dumps({"password": MARK})]),
@@ -103,6 +109,9 @@ def said(environ: Mapping[str, str]) -> Iterator[str]:
 @example([("upstream", f'{{password = "{MARK}"}}')], {})
 @example([("upstream", f'"smtps://u@h?password={MARK}"')], {})
 @example([], {"PRESEND_UPSTREAM_PASSWORD_FILE": MARK})
+@example([], {"PRESEND_SUPPRESSIONS__SOURCES": MARK})
+@example([], {"PRESEND_SUPPRESSIONS__SOURCES": f"/lists/,https://h.example/list.csv?key=x,{MARK}"})
+@example([], {"PRESEND_SUPPRESSIONS__SOURCES": f"https://u:{MARK}@h.example/list.csv?key={MARK}"})
 def test_a_secret_is_in_no_message(
     tmp_path_factory: pytest.TempPathFactory,
     in_file: list[tuple[str, str]],

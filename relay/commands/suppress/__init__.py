@@ -111,7 +111,7 @@ def run(
     if url == "memory:":
         say("presend: the store memory: ends with this command: name another with --store")
         return WRONG
-    args.sources = settings.suppressions.sources
+    args.sources = [source.text for source in settings.suppressions.sources]
     if args.run is _load and not args.sources:
         say("PRESEND_SUPPRESSIONS__SOURCES names no source: nothing to load")
         return DONE
