@@ -24,6 +24,7 @@ from relay.settings import (
     lacking,
     load,
 )
+from validators.policy import Policy
 from validators.verdict import Reason
 
 
@@ -76,7 +77,7 @@ def _line(loaded: Loaded, setting: Setting) -> str:
 def _value(loaded: Loaded, setting: Setting) -> object:
     if setting.path[0] == "policy":
         reason = Reason(setting.path[1])
-        return loaded.settings.policy.get(reason, reason.row.default)
+        return Policy(loaded.settings.policy, mode=loaded.settings.mode).action(reason)
     value: object = loaded.settings
     for name in setting.path:
         value = getattr(value, name)
