@@ -1,12 +1,13 @@
 """The HTTP server, on aiohttp: four pages, GET and HEAD only."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from relay.http.connections import LIMITS, Connection, Connections, Limits
 from relay.http.page import POLICY, Page, render
@@ -56,7 +57,7 @@ class HttpServer:
         self._rendering = asyncio.Lock()
         self._waiting: dict[str, asyncio.Task[tuple[bytes, str]]] = {}
         self.last_read: float | None = None
-        """When /metrics was requested last, by the clock; None if it never was."""
+        """When /metrics was sent last, by the clock; None if it never was."""
         self._read = asyncio.Event()
         application = web.Application(middlewares=[_guard])
         application.on_response_prepare.append(_add_headers)
@@ -79,7 +80,7 @@ class HttpServer:
         return Connection(server, self._connections)
 
     async def metrics_read(self) -> None:
-        """Wait until /metrics is requested once more."""
+        """Wait until a client has been sent /metrics once more."""
         self._read.clear()
         await self._read.wait()
 
@@ -127,8 +128,12 @@ class HttpServer:
             return self._registry.render(form, figures)
 
         response = await self._shared(f"metrics {form}", metrics)
-        self.last_read = self._clock()
-        self._read.set()
+        with contextlib.suppress(ConnectionError):  # the client is gone
+            await response.prepare(request)
+            await response.write_eof()
+            if request.method == hdrs.METH_GET and request.transport is not None:
+                self.last_read = self._clock()
+                self._read.set()
         return response
 
     async def _livez(self, _: web.Request) -> web.Response:

@@ -57,18 +57,6 @@ class Endpoint(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A file, a directory or a URL. `str` shows no user, password or query: they may be secrets."""
-
-    text: str = field(repr=False)
-    """As the operator wrote it."""
-
-    def __str__(self) -> str:
-        """Write it as a message may show it."""
-        return mask_credentials(self.text)
-
-
-@dataclass(frozen=True, slots=True)
 class Upstream:
     """A mail server to relay to. `user` is None where presend does not authenticate."""
 

@@ -24,11 +24,11 @@ from relay.settings.clients import Network, parse_network
 from relay.settings.endpoints import (
     LOOPBACK_NAME,
     Endpoint,
-    Source,
     Upstream,
     parse_endpoint,
     parse_upstream,
 )
+from relay.settings.sources import Source, parse_source
 from validators.address import parse_domain
 
 Path: TypeAlias = tuple[str, ...]
@@ -91,11 +91,7 @@ def _upstream(value: object) -> Upstream:
 def _source(value: object) -> Source:
     if isinstance(value, Source):
         return value
-    allowed = "paths that begin with / or ., and URLs that begin with http:// or https://"
-    text = _text(value, allowed)
-    if not text.startswith(("/", ".")) and "://" not in text:
-        raise ValueError(allowed)  # perhaps a part of a password with a comma in it
-    return Source(text)
+    return parse_source(_text(value, "a path or a URL"))
 
 
 def _domains(value: object) -> object:
@@ -192,6 +188,10 @@ class RefusesEmpty(BaseModel):
     def _set_or_left_out(cls, value: object, info: ValidationInfo) -> object:
         field = cls.model_fields.get(info.field_name or "")
         text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if isinstance(text, str) and "\0" in text:
+            raise ValueError("a text without NUL characters")
+        if isinstance(value, bool) and field is not None and field.annotation in {int, float}:
+            raise ValueError("a number, not true or false")
         if text == "" and field is not None and field.default is None:
             raise ValueError("a value that is not empty; leave the key out where there is none")
         return value

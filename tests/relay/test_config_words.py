@@ -11,6 +11,7 @@ import pytest
 
 from relay import cli
 from relay.settings import (
+    CommonSettings,
     ServeSettings,
     SettingsError,
     dev_settings,
@@ -203,3 +204,23 @@ def test_certificate_files_are_settings(
     shown = capsys.readouterr()
     assert said in shown.err
     assert f'key_file = "{environ["PRESEND_TLS__KEY_FILE"]}"' in shown.out
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'store = "sqlite:////tmp/a\\u0000b"',
+        'upstream_tls = {ca_file = "/a\\u0000b"}',
+        'tls = {cert_file = "/a\\u0000b", key_file = "/k"}',
+        'suppressions = {sources = ["/a\\u0000b"]}',
+        'suppressions = {sources = ["/a\\u001b[31m"]}',
+        "last_scrape = true",
+        "pool = {connections = true}",
+    ],
+)
+def test_values_that_a_file_may_have_and_the_environment_may_not(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "presend.toml"
+    file.write_text(f"{line}\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings(CommonSettings, environ={"PRESEND_CONFIG": str(file)})
+    assert len(caught.value.problems) == 1

@@ -5,6 +5,8 @@ import base64
 import hashlib
 import json
 import re
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -342,3 +344,27 @@ async def test_requests_that_wait_share_one_rendering(start: Start) -> None:
 def test_jinja_is_not_imported_before_the_page_is_viewed() -> None:
     code = "import sys, relay.app; sys.exit('jinja2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+async def test_metrics_count_as_read_only_if_a_client_was_sent_them(start: Start) -> None:
+    http = await start()
+    read = asyncio.create_task(http.metrics_read())
+    assert (await ask(http, "/metrics", "HEAD"))[0] == 200
+    rendering = http._rendering
+    await rendering.acquire()
+    _, writer = await connect(http)
+    writer.write(b"GET /metrics HTTP/1.1\r\nHost: relay\r\n\r\n")
+    await writer.drain()
+    while not http._waiting:  # noqa: ASYNC110 - nothing tells that the request is there
+        await asyncio.sleep(0)
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # resets
+    writer.transport.abort()
+    await ask(http, "/livez")
+    rendering.release()
+    assert (await ask(http, "/"))[0] == 200
+    assert http.last_read is None
+    assert not read.done()
+    assert (await ask(http, "/metrics"))[0] == 200
+    await read
+    assert http.last_read is not None

@@ -249,6 +249,10 @@ def test_a_list_that_fails_does_not_keep_the_others_out(
         f"https://u:{SECRET}?{SECRET}@h.example/list",
         f"https://u:{SECRET}#{SECRET}@h.example/list",
         f"file:///{SECRET}?{SECRET}",
+        f"https://u:80?{SECRET}@h.example/list",
+        f"https://u:80#{SECRET}@h.example/list",
+        f"https:/u:{SECRET}@h.example/list?{SECRET}",
+        f"u:{SECRET}@h.example/list",
     ],
 )
 def test_a_wrong_url_is_a_wrong_setting(loaded: Load, source: str) -> None:
@@ -256,6 +260,39 @@ def test_a_wrong_url_is_a_wrong_setting(loaded: Load, source: str) -> None:
     assert code == 2
     assert said.startswith(f"presend: settings are wrong:\n  {SOURCES} = '")
     assert SECRET not in said
+
+
+def test_every_command_refuses_a_wrong_url(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(SOURCES, "ftp://h.example/list")
+    for words in (["config"], ["check", "--no-dns", "/dev/null"], ["suppress", "list"], ["serve"]):
+        assert cli.main(words) == 2
+        assert f"{SOURCES} = '" in capsys.readouterr().err
+
+
+def test_a_source_that_cannot_be_read_is_not_blamed_on_the_store(
+    loaded: Load, entries: Callable[[], list[tuple[str, str]]], tmp_path: Path
+) -> None:
+    good, pipe = tmp_path / "good", tmp_path / "pipe"
+    good.write_bytes(LIST)
+    os.mkfifo(pipe)  # nobody writes to it
+    code, said = loaded("/proc/self/mem", pipe, good)
+    assert code == 1
+    assert said.splitlines()[:2] == [
+        "/proc/self/mem: Input/output error. Nothing of it was imported.",
+        f"{pipe}: not a regular file. Nothing of it was imported.",
+    ]
+    assert [value for value, _ in entries()] == ["ann@example.com", "bob@example.com"]
+
+
+def test_a_password_for_this_machine_goes_to_no_proxy(
+    loaded: Load, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", server)
+    code, said = loaded(f"http://user:{SECRET}@127.0.0.1:1/list")
+    assert (code, SECRET in said) == (1, False)
+    assert not Handler.seen
 
 
 @pytest.mark.parametrize("path", ["/list", "/packed", "/encoded", "/chunked", "/no-length"])

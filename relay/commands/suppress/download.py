@@ -21,6 +21,7 @@ from typing import Final, NamedTuple, Self, TypeVar
 
 from relay import VERSION
 from relay.commands.tables import CHUNK
+from relay.settings.endpoints import is_loopback
 
 _Value = TypeVar("_Value")
 
@@ -135,7 +136,8 @@ class Download:
             self._put(self._failure(error))
 
     def _receive(self, url: str) -> None:
-        with _opener().open(_request(url), timeout=self._limits.stall) as response:
+        direct = is_loopback(urllib.parse.urlsplit(url).hostname or "")
+        with _opener(direct=direct).open(_request(url), timeout=self._limits.stall) as response:
             if response.status != _OK:
                 raise DownloadError(f"the server answered {response.status}")
             length = response.headers.get("Content-Length", "")
@@ -178,16 +180,20 @@ class Download:
             return DownloadError(f"the certificate was refused: {cause.verify_message}")
         if isinstance(cause, OSError | str):
             text = getattr(cause, "strerror", None) or str(cause)
-            return DownloadError(text[:_LONGEST_REASON], passing=True)
+            plain = "".join(c if c.isprintable() else "?" for c in text)
+            return DownloadError(plain[:_LONGEST_REASON], passing=True)
         # The text of any other may quote what the server sent, or the URL.
         return DownloadError(f"no valid HTTP ({type(cause).__name__})", passing=True)
 
 
-def _opener() -> urllib.request.OpenerDirector:
-    """Return what opens URLs: as `build_opener`, but without FTP, files and redirects."""
+def _opener(*, direct: bool) -> urllib.request.OpenerDirector:
+    """Return what opens URLs: as `build_opener`, but without FTP, files and redirects.
+
+    `direct` uses no proxy: what goes to this machine must not leave it.
+    """
     opener = urllib.request.OpenerDirector()
     for handler in (
-        urllib.request.ProxyHandler(),
+        urllib.request.ProxyHandler({} if direct else None),
         urllib.request.HTTPHandler(),
         urllib.request.HTTPSHandler(context=ssl.create_default_context()),
         urllib.request.HTTPErrorProcessor(),

@@ -1,5 +1,7 @@
 """`presend suppress load`: import the sources that the settings name, each whole or not at all."""
 
+import errno
+import stat
 import urllib.parse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,11 +12,7 @@ from relay.commands.suppress.download import LIMITS, Download, DownloadError, Li
 from relay.commands.suppress.importing import import_file, line
 from relay.commands.suppress.lists import Given
 from relay.commands.tables import TableError
-from relay.settings import Problem, SettingsError
-from relay.settings.endpoints import is_loopback, mask_urls
 from relay.stores import BlockingStore, ImportResult
-
-_KEY = "PRESEND_SUPPRESSIONS__SOURCES"
 
 
 class _Source(NamedTuple):
@@ -26,22 +24,6 @@ class _Source(NamedTuple):
     """The path of a file, or a URL."""
 
 
-def _check_urls(sources: Sequence[str]) -> None:
-    """Raise SettingsError for a source that is neither a path nor a URL that can be requested."""
-    problems = []
-    for source in filter(is_url, sources):
-        try:
-            allowed = _fault_of(urllib.parse.urlsplit(source))
-        except ValueError:
-            allowed = "a URL such as https://lists.example.com/unsubscribed.csv"
-        if not source.isascii() or not source.isprintable() or " " in source:
-            allowed = "a URL in printable ASCII without spaces; others are percent-encoded"
-        if allowed:
-            problems.append(Problem(_KEY, mask_urls(source), allowed))
-    if problems:
-        raise SettingsError(problems)
-
-
 def is_url(source: str) -> bool:
     """Return whether a source is a URL rather than a path."""
     return "://" in source
@@ -50,7 +32,7 @@ def is_url(source: str) -> bool:
 def shown(source: str) -> str:
     """Return a source without user, password, query and fragment, any of which may be a secret.
 
-    A URL has been approved by `_fault_of`: no part of a password is outside its place.
+    The settings have approved a URL: no part of a password is outside its place.
     """
     if not is_url(source):
         return source
@@ -61,10 +43,8 @@ def shown(source: str) -> str:
 def load(sources: Sequence[str], store: BlockingStore, now: float, limits: Limits = LIMITS) -> int:
     """Import every source; print a line for each, and the total. Return the exit code.
 
-    A source that fails does not keep the others from being imported. Raises StoreError, and
-    SettingsError before anything is imported.
+    A source that fails does not keep the others from being imported. Raises StoreError.
     """
-    _check_urls(sources)
     done, failed = [], 0
     for source in sources:
         try:
@@ -90,19 +70,6 @@ def load(sources: Sequence[str], store: BlockingStore, now: float, limits: Limit
     if failed:
         say(f"presend: {failed} of {len(done) + failed} lists were not imported")
     return FAILED if failed else DONE
-
-
-def _fault_of(url: urllib.parse.SplitResult) -> str:
-    """Return what is allowed in place of this URL, or an empty text. Raises ValueError."""
-    if url.scheme.lower() not in {"http", "https"}:
-        return "a path, or a URL that begins with http:// or https://"
-    if "@" in url.path:  # perhaps the end of a password with a slash in it
-        return "a URL in whose user, password and path / and @ are written %2F and %40"
-    if not url.hostname or url.port == 0:
-        return "a URL with a host, such as https://lists.example.com/unsubscribed.csv"
-    if url.scheme.lower() == "http" and "@" in url.netloc and not is_loopback(url.hostname):
-        return "https:// where a user is given: http:// would send the password in clear"
-    return ""
 
 
 def _expanded(source: str) -> Iterator[_Source]:
@@ -134,6 +101,8 @@ def _import(source: _Source, store: BlockingStore, now: float, limits: Limits) -
     given = Given()
     place = source.place
     if isinstance(place, Path):
+        if not stat.S_ISREG(place.stat().st_mode):  # nobody may ever write to a pipe
+            raise OSError(errno.EINVAL, "not a regular file")
         with place.open("rb") as file:
             return import_file(file, source.name, store, given, now)
 

@@ -134,9 +134,11 @@ class SqliteStore:
         """
         try:
             with Staging(self._path.parent) as staging:
-                for entry in entries:
+                for entry in _read(entries):
                     staging.put(to_row(entry))
                 return self._merge(staging, merged)
+        except _SourceError as error:
+            raise error.cause from None
         except OSError as error:
             raise StoreError(
                 f"The import needs room beside the suppression store {self._path}: "
@@ -342,3 +344,19 @@ def _put(connection: sqlite3.Connection, rows: Sequence[Row]) -> int:
 
 def _total(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT ifnull(sum(number), 0) FROM tally").fetchone()[0])
+
+
+class _SourceError(Exception):
+    """The source of an import failed with an OSError, which is none of the store's."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _read(entries: Iterable[Suppression]) -> Iterator[Suppression]:
+    """Yield the entries of a source; tell its OSErrors from those of the store."""
+    try:
+        yield from entries
+    except OSError as error:
+        raise _SourceError(error) from error
