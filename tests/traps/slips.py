@@ -120,7 +120,7 @@ def _top_level(domain: str, random: Random) -> str:
 def _dot(domain: str, random: Random) -> str:
     name, ending = _split(domain)
     forms = (
-        f"{name}{ending}.{ending.rpartition('.')[2]}",  # gmailcom.com
+        f"{domain.replace('.', '')}.{ending.rpartition('.')[2]}",  # gmailcom.com
         f"{name}{ending[0]}.{ending[1:]}",  # gmailc.om
         f"{name[:-1]}.{name[-1]}{ending}",  # gmai.lcom
         f"{name[0]}.{name[1:]}.{ending}",  # g.mail.com
@@ -163,6 +163,8 @@ def make(number: int, real: Collection[str], random: Random) -> list[Slip]:
         (meant,) = random.choices(domains, weights)
         (kind,) = random.choices(kinds, shares)
         domain = KINDS[kind][1](meant, random)
-        if domain != meant and domain not in real and ".." not in domain and domain[0] != ".":
+        labels = domain.split(".")
+        valid = all(label.strip("-") == label != "" for label in labels)
+        if valid and domain != meant and domain not in real:
             made.append(Slip(kind, domain, meant))
     return made
