@@ -221,6 +221,12 @@ def _known() -> frozenset[str]:
     return own | others
 
 
+# read now, and not when the first recipient waits
+_known()
+_without_dots()
+root_zone()
+
+
 def build(inputs: Inputs) -> TypoCheck:
     """Return the check."""
     return TypoCheck(inputs.trusted_domains)
