@@ -3,7 +3,7 @@
 import re
 from random import Random
 
-from tests.docs.pages import DOCS
+from tests.docs.pages import DOCS, rows
 from tests.traps.__main__ import LEAST_NOTICED, MOST_TOUCHED, measure
 from tests.traps.domains import real_domains
 from tests.traps.slips import KINDS, PROVIDERS, make
@@ -69,3 +69,9 @@ def test_the_figures_in_the_documentation() -> None:
     told = re.search(r"notices ([\d.]+) % of the typing errors", page)
     assert told
     assert told[1] == f"{found.share_noticed:.1%}"[:-1]
+    documented = {row["kind"]: row["noticed"] for row in rows(DOCS / "validators.md", "kind")}
+    assert documented == {
+        kind: f"{found.noticed[kind] / found.slips[kind]:.1%}".replace("%", " %") for kind in KINDS
+    }
+    shares = {row["kind"]: row["share of all"] for row in rows(DOCS / "validators.md", "kind")}
+    assert shares == {kind: f"{share} %" for kind, (share, _) in KINDS.items()}
