@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 
 import dns.message
@@ -14,10 +14,13 @@ from validators.checks import Inputs
 from validators.checks import listed as module
 from validators.checks.listed import Blocklist, ListedCheck, build
 from validators.dns import Hosts, MailRoute, NoDomain, NullMx, Resolver, Unknown
+from validators.pipeline import Pipeline
+from validators.policy import Policy
 from validators.suppression import Suppression
-from validators.verdict import Finding, Reason
+from validators.verdict import ACCEPT, Action, Finding, Reason
 
 ZONE = "dbl.example"
+MX_HOST = ("mx.shop.example", "A")
 ROUTE = Hosts(("mx.host.example",))
 
 
@@ -223,6 +226,28 @@ async def test_a_list_that_falls_silent_after_its_test(monkeypatch: pytest.Monke
         case.check = ListedCheck([*case.check._lists])
         assert await case.find("two.example") is None
         await case.resolver.aclose()
+
+
+async def test_a_silent_list_defers_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATIENCE", 0.05)
+    answer = records({("shop.example", "MX"): "10 mx.shop.example.", MX_HOST: "192.31.196.1"})
+
+    def script(query: dns.message.Message, tcp: bool) -> bytes | None:  # noqa: FBT001 as Script
+        name = query.question[0].name.to_text().lower()
+        return None if name.endswith("dbl.example.") else answer(query, tcp)
+
+    with scripted(script) as address:
+        resolver = Resolver([address])
+        check = ListedCheck([Blocklist(1, ZONE, resolver, Clock())])
+        pipeline = Pipeline(
+            [check], Policy({Reason.LISTED_DOMAIN: Action.REJECT}), resolver=resolver
+        )
+        judging = pipeline.judge(["ann@shop.example"])
+        assert isinstance(judging, Awaitable)
+        (judged,) = await judging
+        assert judged.verdict is ACCEPT
+        assert not judged.findings
+        await resolver.aclose()
 
 
 async def test_a_name_that_is_too_long_for_the_list_is_not_asked() -> None:
