@@ -5,6 +5,7 @@ A file has one entry a line; `#` begins a comment. `relay.app.lists` reads the f
 """
 
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +15,9 @@ from validators.address import parse_domain
 
 _LONGEST: Final = 320
 """Characters of a line: an address has 254."""
+
+_NETWORK: Final = re.compile(r"[\d.]+(?:/|\Z)|[^/]*:")
+"""What begins as an IP address or network does. A name may begin with a digit: `163.com`."""
 
 
 class ListError(ValueError):
@@ -79,7 +83,7 @@ def _entry(name: ListName, text: str) -> str:
         if "@" in text:
             parse_domain(text.rpartition("@")[2])
         return text.lower()
-    if name is ListName.TRAP_MX and (text[0].isdigit() or ":" in text):
+    if name is ListName.TRAP_MX and _NETWORK.match(text):
         return str(ipaddress.ip_network(text, strict=False))
     return parse_domain(text.removeprefix("@").removeprefix("*.").rstrip("."))
 

@@ -1,7 +1,6 @@
 """Recipients at domains of disposable addresses (PyPI: disposable-email-domains)."""
 
-from functools import cache
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from disposable_email_domains import allowlist, blocklist
 
@@ -12,7 +11,9 @@ from validators.domains import DomainCheck
 from validators.lists import Lists, parents
 from validators.verdict import Finding, Reason
 
-_FOUND = Finding(Reason.DISPOSABLE)
+LISTED: Final = frozenset(blocklist) - frozenset(allowlist)
+"""The domains of the package, less those that its own allow list has."""
+_FOUND: Final = Finding(Reason.DISPOSABLE)
 
 
 class DisposableCheck(DomainCheck):
@@ -31,19 +32,13 @@ class DisposableCheck(DomainCheck):
     def find(self, domain: str, route: MailRoute | None) -> Finding | None:
         """Return the finding for a domain on the list."""
         del route
-        own, listed = self._lists.current, listed_domains()
+        own, listed = self._lists.current, LISTED
         for name in parents(domain):
             if name in own.disposable_allow or name in self._allowed:
                 return None
             if name in own.disposable or name in listed:
                 return _FOUND
         return None
-
-
-@cache
-def listed_domains() -> frozenset[str]:
-    """Return the domains of the package, less those that its own allow list has."""
-    return frozenset(blocklist) - frozenset(allowlist)
 
 
 def build(inputs: Inputs) -> DisposableCheck:

@@ -1,6 +1,6 @@
 """Recipients at providers where anybody can have a mailbox (data/mailbox_domains.toml)."""
 
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from validators.checks import Inputs
 from validators.dns import MailRoute
@@ -8,7 +8,8 @@ from validators.domains import DomainCheck
 from validators.mailbox_domains import free_domains
 from validators.verdict import Finding, Reason
 
-_FOUND = Finding(Reason.FREE_PROVIDER)
+_DOMAINS: Final = free_domains()
+_FOUND: Final = Finding(Reason.FREE_PROVIDER)
 
 
 class FreeProviderCheck(DomainCheck):
@@ -16,14 +17,10 @@ class FreeProviderCheck(DomainCheck):
 
     name: ClassVar[str] = "free_provider"
 
-    def __init__(self) -> None:
-        """Read the lists."""
-        self._domains = free_domains()
-
     def find(self, domain: str, route: MailRoute | None) -> Finding | None:
         """Return the finding for a provider's domain."""
         del route
-        return _FOUND if domain in self._domains else None
+        return _FOUND if domain in _DOMAINS else None
 
 
 def build(_: Inputs) -> FreeProviderCheck:

@@ -1,7 +1,8 @@
 """Recipients whose local part names a trap or is against harvesters (data/honeypot_words.toml)."""
 
+import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import ClassVar, Final, NamedTuple
 
@@ -9,21 +10,34 @@ from validators.address import Address
 from validators.checks import Inputs
 from validators.verdict import CLEAR, Finding, Findings, Reason
 
-_SEPARATORS: Final = str.maketrans("", "", ".-_+")
-
 
 class Words(NamedTuple):
-    """The words of the data file."""
+    """The words of the data file; a pattern matches any of its words."""
 
-    traps: tuple[str, ...]
-    hints: tuple[str, ...]
+    traps: re.Pattern[str]
+    hints: re.Pattern[str]
     parts: tuple[str, ...]
 
 
 def _read() -> Words:
     file = resources.files("validators.data").joinpath("honeypot_words.toml")
     data = tomllib.loads(file.read_text("utf-8"))
-    return Words(tuple(data["traps"]), tuple(data["hints"]), tuple(data["parts"]))
+    return Words(_pattern(data["traps"]), _pattern(data["hints"]), tuple(data["parts"]))
+
+
+def _pattern(words: Iterable[str]) -> re.Pattern[str]:
+    """Return a pattern for words. It leaves out names: `honey.potter`, `stefano.spampinato`.
+
+    Written in one, a word may follow other letters (`annnospam`), unless it begins with a name.
+    Written with separators, it has to begin where letters begin: `stefano.spam` has no `no.spam`.
+    """
+    forms = []
+    for word in words:
+        parts = word.split("-")
+        if parts[0] != "honey":
+            forms.append("".join(parts))
+        forms.append(rf"(?<![^\W\d_]){'[._-]?'.join(parts)}")
+    return re.compile(rf"(?:{'|'.join(forms)})(?=s?(?![^\W\d_]))")
 
 
 WORDS: Final = _read()
@@ -52,13 +66,14 @@ class HoneypotCheck:
 
 def _finding(local: str) -> Finding | None:
     """Return the finding for a local part."""
-    text = local.lower().translate(_SEPARATORS)
-    for word in WORDS.traps:
-        if word in text:
-            return Finding(Reason.HONEYPOT_LOCAL, word)
-    for word in WORDS.hints:
-        if word in text:
-            return Finding(Reason.HONEYPOT_HINT, word)
+    text = local.lower()
+    for reason, pattern in (
+        (Reason.HONEYPOT_LOCAL, WORDS.traps),
+        (Reason.HONEYPOT_HINT, WORDS.hints),
+    ):
+        found = pattern.search(text)
+        if found is not None:
+            return Finding(reason, re.sub(r"[._-]", "", found[0]))
     return None
 
 

@@ -16,6 +16,7 @@ from validators.verdict import Finding, Reason
 
 logger: Final = logging.getLogger(__name__)
 
+_PROVIDERS: Final = free_domains()
 _LISTED: Final = ipaddress.ip_network("127.0.0.0/8")
 _ERRORS: Final = (
     ipaddress.ip_network("127.255.255.0/24"),  # refused: typing error, open resolver, too many
@@ -26,39 +27,82 @@ _MUST_BE: Final = ("test", "dbltest.com")
 """Names one of which every list has (RFC 5782 section 5; Spamhaus for the DBL)."""
 _MUST_NOT_BE: Final = "invalid"
 _TEST_AGAIN: Final = 3600.0
-"""Seconds between two tests of a list."""
+"""Seconds between two tests of a list that can be used."""
+_RETRY: Final = 60.0
+"""Seconds until a list is tested again that cannot be used."""
+_PATIENCE: Final = 2.0
+"""Seconds for a test, and for a question: nobody has to wait longer for a list that is silent."""
+_LONGEST: Final = 253
+"""Characters of a domain name (RFC 1035 2.3.4)."""
 
 
 class Blocklist:
     """One list. It is asked only while its test succeeds."""
 
-    def __init__(self, zone: str, resolver: Resolver, clock: Callable[[], float]) -> None:
-        """`clock` returns seconds."""
+    def __init__(
+        self, place: int, zone: str, resolver: Resolver, clock: Callable[[], float]
+    ) -> None:
+        """`place` is that of the zone in the setting, from 1. `clock` returns seconds."""
+        self._place = place
         self._zone = zone
         self._resolver = resolver
         self._clock = clock
-        self._tested = float("-inf")
+        self._test_at = float("-inf")
         self._usable = False
+        self._told = False
         self._testing = asyncio.Lock()
 
     async def has(self, name: str) -> bool:
         """Return whether a domain is on the list; False if that is not known."""
-        return await self._usable_now() and await self._asked(name) is True
+        if not await self._usable_now():
+            return False
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self._asked(name) is True
+        except TimeoutError:
+            self._note(usable=False, why="it gives no answer")
+            return False
 
     async def _usable_now(self) -> bool:
         async with self._testing:
-            if self._clock() - self._tested >= _TEST_AGAIN:
-                self._tested = self._clock()
-                listed = [await self._asked(name) for name in _MUST_BE]
-                usable = any(listed) and await self._asked(_MUST_NOT_BE) is False
-                if not usable:
-                    logger.warning("A blocklist is not used for an hour: its test entries fail")
-                self._usable = usable
+            if self._clock() >= self._test_at:
+                await self._test()
             return self._usable
+
+    async def _test(self) -> None:
+        """Test that the list has what it must have, and nothing that it must not (RFC 5782 5)."""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                names = (*_MUST_BE, _MUST_NOT_BE)
+                *must, must_not = await asyncio.gather(*(self._asked(name) for name in names))
+        except TimeoutError:
+            self._note(usable=False, why="it gives no answer")
+            return
+        if True not in must:
+            self._note(usable=False, why="it does not have its test entries")
+        elif must_not is None:
+            self._note(usable=False, why="it refuses questions")
+        elif must_not:
+            self._note(usable=False, why="it lists a name that no list has")
+        else:
+            self._note(usable=True)
+
+    def _note(self, *, usable: bool, why: str = "") -> None:
+        """Keep whether the list can be used. Log a change, without the zone: it may have a key."""
+        self._usable = usable
+        self._test_at = self._clock() + (_TEST_AGAIN if usable else _RETRY)
+        if not usable and not self._told:
+            logger.warning("Blocklist %d is not used: %s", self._place, why)
+        elif usable and self._told:
+            logger.warning("Blocklist %d is used again", self._place)
+        self._told = not usable
 
     async def _asked(self, name: str) -> bool | None:
         """Return whether a name is on the list; None if the list did not say."""
-        answer = await self._resolver.ask(f"{name}.{self._zone}", Type.A)
+        question = f"{name}.{self._zone}"
+        if len(question) > _LONGEST:
+            return None
+        answer = await self._resolver.ask(question, Type.A)
         if isinstance(answer, Failed):
             return None
         if not isinstance(answer, Found):
@@ -79,13 +123,12 @@ class ListedCheck(DomainCheck):
     def __init__(self, lists: Sequence[Blocklist]) -> None:
         """`lists` are asked in order, until one has the domain."""
         self._lists = lists
-        self._free = free_domains()
 
     def find(
         self, domain: str, route: MailRoute | None
     ) -> Finding | Awaitable[Finding | None] | None:
         """Return the finding for a domain. Mailbox providers, and their hosts, are left out."""
-        if not isinstance(route, Hosts) or domain in self._free or domain.startswith("["):
+        if not isinstance(route, Hosts) or domain in _PROVIDERS or domain.startswith("["):
             return None
         host = route.hosts[0]
         names = [domain]
@@ -106,4 +149,9 @@ def build(inputs: Inputs) -> ListedCheck | None:
     if inputs.resolver is None or not inputs.blocklists:
         return None
     resolver = inputs.resolver
-    return ListedCheck([Blocklist(z, resolver, time.monotonic) for z in inputs.blocklists])
+    return ListedCheck(
+        [
+            Blocklist(place, zone, resolver, time.monotonic)
+            for place, zone in enumerate(inputs.blocklists, 1)
+        ]
+    )

@@ -9,7 +9,6 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
 from importlib import resources
 from itertools import pairwise
 from typing import ClassVar, Final
@@ -33,8 +32,10 @@ _CHANGES: Final = 5
 """Changes between letters and digits in one word: `a1b2c3` has five."""
 UNLIKELY: Final = -6.0
 """Mean log2 probability of the pairs of a word, below which its letters look random."""
-_LETTERS: Final = 7
-"""Letters that a word needs for its mean to count."""
+_LETTERS: Final = re.compile(r"[a-z]{2,}")
+"""Letters that follow each other."""
+_ENOUGH: Final = 6
+"""How many of these a word needs for its mean to count."""
 _FOUND = Finding(Reason.RANDOM_LOCAL)
 
 
@@ -76,18 +77,24 @@ def _word_looks_random(word: str) -> bool:
     changes = sum(one.isdigit() != two.isdigit() for one, two in pairwise(word))
     if changes >= _CHANGES:
         return True
-    letters = word.strip("0123456789")
-    return len(letters) >= _LETTERS and mean(letters) < UNLIKELY
+    return sum(map(len, _LETTERS.findall(word))) >= _ENOUGH and mean(word) < UNLIKELY
 
 
-def mean(letters: str) -> float:
-    """Return the mean log2 probability of the pairs of a word, its beginning and end included."""
-    pairs, lowest = model()
-    text = f"^{letters}$"
-    return sum(pairs.get(a + b, lowest) for a, b in pairwise(text)) / (len(text) - 1)
+def mean(word: str) -> float:
+    """Return the mean log2 probability of the pairs of letters of a word, 0 if it has none.
+
+    The beginning and the end of the word count as letters. Digits do not, nor letters written
+    twice: people decorate names with both.
+    """
+    pairs, lowest = _MODEL
+    found = [
+        pairs.get(a + b, lowest)
+        for a, b in pairwise(f"^{word}$")
+        if a != b and not a.isdigit() and not b.isdigit()
+    ]
+    return sum(found) / len(found) if found else 0.0
 
 
-@cache
 def model() -> tuple[dict[str, float], float]:
     """Return the log2 probabilities of the pairs of letters in words, and that of all others."""
     file = resources.files("validators.data").joinpath("local_part_words.txt")
@@ -105,6 +112,9 @@ def model() -> tuple[dict[str, float], float]:
     }
     typical = sum(firsts.values()) / len(firsts)
     return pairs, math.log2(half / (typical + half * 27))
+
+
+_MODEL: Final = model()
 
 
 def build(_: Inputs) -> RandomLocalCheck:

@@ -2,8 +2,8 @@
 
 import ipaddress
 from collections import OrderedDict
-from collections.abc import Awaitable
-from typing import ClassVar, Final
+from collections.abc import Awaitable, Iterable, Sequence
+from typing import ClassVar, Final, TypeAlias
 
 from validators.checks import Inputs
 from validators.checks.typo import misspelling
@@ -12,6 +12,9 @@ from validators.domains import DomainCheck
 from validators.lists import Lists, parents
 from validators.providers import OTHER, provider_of
 from validators.verdict import Finding, Reason
+
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _SEVERAL: Final = 3
 """Misspellings of providers that share a mail host before it is suspected."""
@@ -41,14 +44,19 @@ class TrapMxCheck(DomainCheck):
         if not isinstance(route, Hosts):
             return None
         listed = self._lists.current.trap_mx
-        for host in route.hosts:
-            if listed and any(name in listed for name in (host, *parents(host))):
-                return Finding(Reason.TRAP_MX, host)
+        if listed:
+            for host in route.hosts:
+                if any(name in listed for name in (host, *parents(host))):
+                    return Finding(Reason.TRAP_MX, host)
         shared = self._shared(domain, route.hosts[0])
         if shared is not None:
             return shared
-        networks = [each for each in listed if each[0].isdigit() or ":" in each]
-        return self._by_address(route.hosts, networks) if networks else None
+        networks = [ipaddress.ip_network(each) for each in listed if "/" in each]
+        if not networks:
+            return None
+        if domain.startswith("["):  # the host is the address itself
+            return _within(route.hosts[0], ipaddress.ip_address(route.hosts[0]), networks)
+        return self._by_address(route.hosts, networks)
 
     def _shared(self, domain: str, host: str) -> Finding | None:
         """Note a misspelling, and return a finding if its host serves several."""
@@ -63,15 +71,31 @@ class TrapMxCheck(DomainCheck):
             domains.add(domain)
         return Finding(Reason.TRAP_MX, host) if len(domains) >= _SEVERAL else None
 
-    async def _by_address(self, hosts: tuple[str, ...], networks: list[str]) -> Finding | None:
-        parsed = [ipaddress.ip_network(text, strict=False) for text in networks]
+    async def _by_address(
+        self, hosts: Sequence[str], networks: Sequence[_Network]
+    ) -> Finding | None:
+        kinds = [
+            kind
+            for kind, version in ((Type.A, 4), (Type.AAAA, 6))
+            if any(network.version == version for network in networks)
+        ]
         for host in hosts:
-            answer = await self._resolver.ask(host, Type.A)
-            for packed in answer.values if isinstance(answer, Found) else ():
-                address = ipaddress.ip_address(packed) if isinstance(packed, bytes) else None
-                if any(address in network for network in parsed):
-                    return Finding(Reason.TRAP_MX, f"{host} ({address})")
+            for kind in kinds:
+                answer = await self._resolver.ask(host, kind)
+                for packed in answer.values if isinstance(answer, Found) else ():
+                    if isinstance(packed, bytes):
+                        found = _within(host, ipaddress.ip_address(packed), networks)
+                        if found is not None:
+                            return found
         return None
+
+
+def _within(host: str, address: _Address, networks: Iterable[_Network]) -> Finding | None:
+    """Return the finding for a host whose address is in one of the networks."""
+    if any(address in network for network in networks):
+        detail = host if host == str(address) else f"{host} ({address})"
+        return Finding(Reason.TRAP_MX, detail)
+    return None
 
 
 def build(inputs: Inputs) -> TrapMxCheck | None:

@@ -1,13 +1,15 @@
 """Recipients under a top-level domain that does not exist."""
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from validators.checks import Inputs
 from validators.dns import MailRoute
 from validators.domains import DomainCheck
 from validators.top_level import PRIVATE, root_zone
 from validators.verdict import Finding, Reason
+
+_KNOWN: Final = root_zone() | PRIVATE
 
 
 class UnknownTldCheck(DomainCheck):
@@ -21,7 +23,7 @@ class UnknownTldCheck(DomainCheck):
     def __init__(self, trusted_domains: Collection[str] = ()) -> None:
         """`trusted_domains` and what is beside them under the same label are known."""
         own = {name.strip().rstrip(".").rpartition(".")[2].lower() for name in trusted_domains}
-        self._known = root_zone() | PRIVATE | own
+        self._known = _KNOWN | own
 
     def find(self, domain: str, route: MailRoute | None) -> Finding | None:
         """Return the finding for a domain whose last label is not known."""
