@@ -27,6 +27,7 @@ from tests.support.registered import declarations
 from validators.dns.lookups import State
 from validators.policy import Policy
 from validators.providers import PROVIDERS
+from validators.reasons import CHECKS
 from validators.verdict import Action, Reason
 
 PAGE = pages.DOCS / "metrics.md"
@@ -383,7 +384,7 @@ def allowed(label: str) -> set[str]:
         "code": {*map(str, range(200, 600)), "other"},
         "provider": {*PROVIDERS, "other"},
         "cause": {"connections", "client", "draining", "other"},
-        "check": {"syntax", "suppression", "role", "mx", "other"},
+        "check": {"syntax", *CHECKS, "other"},
     }
     return values[label]
 
@@ -479,6 +480,7 @@ LABELS_OF_THEIR_OWN = {  # labels whose values differ between metrics, as docs/m
     ("result", "presend_auth_total"): "result of AUTH",
     ("result", "presend_dns_cache_total"): "result of the DNS cache",
     ("state", "presend_dns_pending"): "state of look-ups",
+    ("result", "presend_list_reloads_total"): "result of lists",
 }
 DESCRIBED = {"reason of recipients and facts", "code", "provider", "version", "python"}
 """Labels whose values the page describes, because they are many or differ from build to build."""

@@ -95,7 +95,7 @@ def mean(word: str) -> float:
     return sum(found) / len(found) if found else 0.0
 
 
-def model() -> tuple[dict[str, float], float]:
+def _learnt() -> tuple[dict[str, float], float]:
     """Return the log2 probabilities of the pairs of letters in words, and that of all others."""
     file = resources.files("validators.data").joinpath("local_part_words.txt")
     lines = (line for line in file.read_text("utf-8").splitlines() if not line.startswith("#"))
@@ -114,10 +114,9 @@ def model() -> tuple[dict[str, float], float]:
     return pairs, math.log2(half / (typical + half * 27))
 
 
-_MODEL: Final = model()
+_MODEL: Final = _learnt()
 
 
 def build(_: Inputs) -> RandomLocalCheck:
     """Return the check."""
-    model()  # read now, and not in the event loop
     return RandomLocalCheck()
