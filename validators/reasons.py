@@ -268,6 +268,8 @@ class Reason(enum.StrEnum):
         "risk",
         Row(
             meaning="The risk, from all findings together, reaches a threshold.",
+            reply="RISK",
+            deferral="RISK_DEFER",
         ),
     )
 

@@ -72,4 +72,4 @@ def test_observed_facts_add_up_to_a_refusal(start: Start, upstream: Upstream) ->
         assert (deferred.code, deferred.enhanced) == (451, "4.7.1")
         refused = answer(client, "xk7qz2vf9tq4.nospam@example.com")
         assert (refused.code, refused.enhanced) == (550, "5.7.1")
-        assert "risk (0.82: honeypot_hint, random_local)" in refused.text
+        assert "the risk is too high: risk (0.82: honeypot_hint, random_local)" in refused.text
