@@ -182,5 +182,5 @@ def _inputs(
         trusted_domains=settings.trusted_domains,
         role_allow=settings.role.allow,
         lists=lists,
-        blocklists=settings.blocklists.zones,
+        blocklists=settings.blocklists.questions,
     )

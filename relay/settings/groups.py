@@ -4,8 +4,9 @@ The part of presend that a group is about takes the group as it is (`Limits` in 
 `Pool` in relay.smtp.upstream), so that a setting is declared once, here.
 """
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
@@ -21,6 +22,8 @@ from relay.settings.fields import (
     seconds,
     setting,
 )
+
+_LABEL: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 
 
 class Limits(Group):
@@ -252,6 +255,24 @@ class Blocklists(Group):
     zones: Domains = setting(
         (), "Zones of domain blocklists, such as dbl.example.org; empty: none.", unit="domain"
     )
+    key: SecretStr | None = setting(
+        None, "Key of the account at the list, which is a label in front of the zone."
+    )
+    key_file: Path | None = setting(None, "File that holds the key.", unit="path")
+
+    @property
+    def questions(self) -> tuple[str, ...]:
+        """What follows a domain's name in a question to each list."""
+        prefix = f"{self.key.get_secret_value()}." if self.key is not None else ""
+        return tuple(f"{prefix}{zone}" for zone in self.zones)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Blocklists":
+        if self.key is not None and not self.zones:
+            raise Conflict({("key",): "used only together with zones"})
+        if self.key is not None and not _LABEL.fullmatch(self.key.get_secret_value()):
+            raise Conflict({("key",): "up to 63 letters, digits and hyphens"})
+        return self
 
 
 class ListFiles(Group):

@@ -26,7 +26,8 @@ MARK = "Kx7-hunter2-marker"
 SETTINGS = tuple(every_setting())
 TEXTS = {"campaign_id", "store", "hostname", "upstream", "listen", "http_listen", "allow_clients",
          "dns_servers", "dns.canaries", "trusted_domains", "role.allow",
-         "auth.username"}  # fmt: skip
+         "auth.username", "blocklists.zones", "lists.suppressed_domains", "lists.role_allow",
+         "lists.disposable", "lists.disposable_allow", "lists.trap_mx"}  # fmt: skip
 """Settings whose wrong values are shown, because they are names and never secrets."""
 TABLES = ("auth", "tls", "policy", "limits", "pool", "log", "dns", "role", "syntax", "nothing")
 

@@ -388,8 +388,8 @@ def test_every_setting_says_what_it_is() -> None:
     assert len({setting.env for setting in settings}) == len(settings)
     for setting in settings:
         assert setting.meaning.endswith("."), setting
-        assert setting.secret == (setting.path[-1] == "upstream_password" or
-                                  setting.path == ("auth", "password"))  # fmt: skip
+        secrets = {"upstream_password", "auth.password", "blocklists.key"}
+        assert setting.secret == (setting.toml in secrets)
         default = setting.default
         if default.replace(".", "").isdigit():
             assert setting.unit, setting
@@ -435,3 +435,23 @@ def test_the_settings_file_may_be_a_pipe(tmp_path: Path) -> None:
     writer.start()
     assert load(environ={"PRESEND_CONFIG": str(pipe)}).settings.pool.wait == 17.0
     writer.join()
+
+
+def test_the_key_of_a_blocklist_is_put_in_front_of_each_zone(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("abc123\n")
+    given = load_settings(
+        JudgingSettings,
+        environ={
+            "PRESEND_BLOCKLISTS__ZONES": "dbl.example.org,b.example",
+            "PRESEND_BLOCKLISTS__KEY_FILE": str(tmp_path / "key"),
+        },
+    )
+    assert given.blocklists.questions == ("abc123.dbl.example.org", "abc123.b.example")
+    assert "abc123" not in repr(given)
+    with pytest.raises(SettingsError, match="PRESEND_BLOCKLISTS__KEY"):
+        load_settings(JudgingSettings, environ={"PRESEND_BLOCKLISTS__KEY": "abc"})
+    with pytest.raises(SettingsError, match="letters, digits and hyphens"):
+        load_settings(
+            JudgingSettings,
+            environ={"PRESEND_BLOCKLISTS__ZONES": "b.example", "PRESEND_BLOCKLISTS__KEY": "a.b"},
+        )
