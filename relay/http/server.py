@@ -1,7 +1,6 @@
 """The HTTP server, on aiohttp: four pages, GET and HEAD only."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -128,12 +127,9 @@ class HttpServer:
             return self._registry.render(form, figures)
 
         response = await self._shared(f"metrics {form}", metrics)
-        with contextlib.suppress(ConnectionError):  # the client is gone
-            await response.prepare(request)
-            await response.write_eof()
-            if request.method == hdrs.METH_GET and request.transport is not None:
-                self.last_read = self._clock()
-                self._read.set()
+        if request.method == hdrs.METH_GET and request.transport is not None:  # not gone meanwhile
+            self.last_read = self._clock()
+            self._read.set()
         return response
 
     async def _livez(self, _: web.Request) -> web.Response:
