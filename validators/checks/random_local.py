@@ -49,7 +49,7 @@ class RandomLocalCheck:
         """Return a finding for each local part that looks made by a machine."""
         search = _CANDIDATE.search
         for address in group:
-            if search(address.canonical):
+            if search(address.local.lower()):
                 break
         else:  # most groups have nobody who needs a closer look
             return CLEAR
