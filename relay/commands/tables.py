@@ -74,7 +74,7 @@ class Row(NamedTuple):
 
 
 class Source(Protocol):
-    """What can be read: a file, or what is received from a server."""
+    """What can be read: a file, or what a server sends."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` octets; none at the end."""
@@ -138,8 +138,7 @@ class Unpacker:
 class LineReader:
     """Splits octets into lines. Octets that are not UTF-8 become lone surrogates.
 
-    With `legacy`, a line that is not UTF-8 is read as Windows-1252, as Excel writes it, unless
-    there are octets that no text contains.
+    With `legacy`, a line that is not UTF-8 is Windows-1252, unless octets are no text.
     """
 
     def __init__(self, *, legacy: bool = False) -> None:

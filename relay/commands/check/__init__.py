@@ -20,10 +20,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from relay import app
-from relay.commands import DONE, FAILED, HOLD, WRONG, examples, say
-from relay.commands.check import gate, running, split
+from relay.commands import FAILED, WRONG, examples, say
+from relay.commands.check import gate, merge, running, split, telling
 from relay.commands.check.counts import VerdictCounts
 from relay.commands.check.source import ListError, Source
+from relay.commands.check.spans import SpanSource, Walk
+from relay.commands.check.state import State
 from relay.settings import JudgingSettings, load_settings
 
 _REPEAT = "The result is incomplete: check the list again where DNS works"
@@ -62,6 +64,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="judge in so many processes, one for each core (default 1)",
     )
+    parser.add_argument(
+        "--output", metavar="FILE", help="write the lines to this file, once it is complete"
+    )
+    parser.add_argument(
+        "--state",
+        metavar="FILE",
+        help="keep in this file where the run is; the same command goes on after an interruption",
+    )
+    parser.add_argument(
+        "--shard",
+        type=_shard,
+        metavar="I/N",
+        help="judge only one of N parts of the list, counted from 0",
+    )
     examples(
         parser,
         "presend check list.csv >verdicts.jsonl",
@@ -69,6 +85,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "presend check ann@example.com",
         "presend check --accepted good.csv --rejected bad.csv --review maybe.csv list.csv",
         "presend check --gate --report report.html list.csv >verdicts.jsonl",
+        "presend check --shard 0/8 --output results/0.jsonl list.csv",
+        "presend check merge --report report.html results/ >verdicts.jsonl",
     )
 
 
@@ -83,82 +101,107 @@ def run(args: argparse.Namespace, settings: JudgingSettings) -> int:
     It is 0 whatever the verdicts are, if DNS is believed and this seems to be a list of addresses;
     with `--gate` it is 3 if the list should be held.
     """
+    if args.file[0] == "merge" and len(args.file) > 1:
+        return merge.run(args, settings)
     addresses = _addresses(args.file)
     if len(args.file) > 1 and not addresses:
         say(f"presend: one list at a time: {', '.join(args.file)}")
         return WRONG
     name = ", ".join(addresses) or ("standard input" if args.file == ["-"] else args.file[0])
     started = time.perf_counter()
-    files: split.Split | None = None
-    report: split.NewFile | None = None
     try:
-        files = split.Split.open(args)
-        report = split.NewFile(args.report, force=args.force) if args.report else None
-        with _opened(args.file[0], addresses) as descriptor, _progress(descriptor) as show:
-            source = Source(descriptor, args.column, lambda why: say(f"presend: {name}: {why}"))
-            options = running.Options(dns=not args.no_dns, jobs=args.jobs, split=files)
-            counts, fault = running.run(source, settings, options, show)
-        if files is not None:
-            _finish(files)
-        return _told(args, name, counts, source.better, fault, started, report)
-    except (ListError, split.SplitError) as error:
-        say(
-            f"presend: {error}"
-            if isinstance(error, split.SplitError)
-            else f"presend: {name}: {error}"
-        )
+        with contextlib.ExitStack() as stack:
+            descriptor = stack.enter_context(_opened(args.file[0], addresses))
+            task = _Task(args, name, descriptor, stack)
+            show = stack.enter_context(_progress(descriptor))
+            options = running.Options(
+                not args.no_dns, args.jobs, task.split, task.state, task.output
+            )
+            counts, fault = running.run(task.source, settings, options, show)
+            task.finish(counts, fault)
+            return telling.told(args, name, counts, task.source.better, fault, started, task.report)
+    except ListError as error:
+        say(f"presend: {name}: {error}")
         return FAILED
-    except app.StartError as error:
+    except (app.StartError, split.SplitError) as error:
         say(f"presend: {error}")
         return FAILED
-    finally:
-        for each in (files, report):
-            if each is not None:
-                each.abandon()
 
 
-def _told(
-    args: argparse.Namespace,
-    name: str,
-    counts: VerdictCounts,
-    better: str,
-    fault: str,
-    started: float,
-    report: split.NewFile | None,
-) -> int:
-    """Tell the summary, and return the exit code."""
-    say(*counts.summary(time.perf_counter() - started))
-    decision = gate.decide(counts, gate.limits(args), gate.rates(args))
-    wrong = counts.wrong_column(better)
-    if report is not None:
-        from relay.commands.check.page import render
+class _Task:
+    """A list to be judged, with the files that the user wants."""
 
-        shown = render(name, counts, gate.rates(args), decision, fault or wrong, args.review_risk)
-        report.file.write(shown)
-        report.finish()
-    if args.gate or args.report:
-        say(decision.line())
-    if wrong:
-        say(f"presend: {name}: {wrong}")
-    if fault:
-        say(f"presend: DNS was not believed: {fault}. {_REPEAT}")
-    if wrong or fault:
-        return FAILED
-    return HOLD if args.gate and decision.hold else DONE
+    def __init__(
+        self, args: argparse.Namespace, name: str, descriptor: int, stack: contextlib.ExitStack
+    ) -> None:
+        """Open the files; `stack` removes what is not finished. Raises ListError, SplitError."""
+
+        def tell(why: str) -> None:
+            say(f"presend: {name}: {why}")
+
+        self._args = args
+        self.state = State(args.state, args, descriptor) if args.state else None
+        place = self.state.place if self.state else None
+        self.source: Source | SpanSource
+        self._size = 0
+        if self.state or args.shard:
+            walk = Walk(descriptor, args.column, tell)
+            span = walk.shard(*(args.shard or (0, 1)))
+            self._size = walk.size
+            if place is not None:
+                tell(f"goes on at row {place.row:,}")
+                span = span._replace(start=place.offset, row=place.row)
+            self.source = SpanSource(descriptor, walk, span)
+        else:
+            self.source = Source(descriptor, args.column, tell)
+        sizes = self.state.sizes if self.state and place is not None else None
+        keep = self.state is not None
+        self.report = split.NewFile(args.report, force=args.force) if args.report else None
+        stack.callback(_abandon, self.report)
+        self.output: split.NewFile | None = None
+        if args.output:
+            size = None if sizes is None else sizes.get(args.output, 0)
+            self.output = split.NewFile(args.output, force=args.force, keep=keep, size=size)
+        elif self.state:
+            self.state.restore_output()
+        stack.callback(_abandon, self.output)
+        self.split = split.Split.open(args, keep=keep, sizes=sizes)
+        stack.callback(_abandon, self.split)
+
+    def finish(self, counts: VerdictCounts, fault: str) -> None:
+        """Give the files their names. Raises SplitError."""
+        if self.output is not None:
+            self.output.finish()
+            if self._args.shard:
+                merge.write_about(self._args, self._size, counts, fault)
+        if self.split is not None:
+            written = list(self.split.finish())
+            dropped = f"; {counts.dropped:,} duplicates left out" if counts.dropped else ""
+            say(f"  written to {', '.join(written)}{dropped}")
+            if counts.unwritten:
+                say(f"  {counts.unwritten:,} rows are in none of these files")
+        if self.state is not None:
+            self.state.remove()
 
 
-def _finish(files: split.Split) -> None:
-    written = list(files.finish())
-    dropped = f"; {files.dropped:,} duplicates left out" if files.dropped else ""
-    say(f"  written to {', '.join(written)}{dropped}")
-    if files.unwritten:
-        say(f"  {files.unwritten:,} rows are in none of these files")
+def _abandon(file: split.NewFile | split.Split | None) -> None:
+    if file is not None:
+        file.abandon()
 
 
 def _jobs(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= _MOST_JOBS:
         raise argparse.ArgumentTypeError(f"{text!r}: a number from 1 to {_MOST_JOBS}")
     return int(text)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    index, _, number = text.partition("/")
+    if not (index.isdecimal() and number.isdecimal() and int(index) < int(number)):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: the number of a part, from 0, and the number of parts: 0/8 to 7/8"
+        )
+    return int(index), int(number)
 
 
 def _addresses(words: Sequence[str]) -> list[str]:

@@ -42,6 +42,10 @@ class VerdictCounts:
         """Rows without an address."""
         self.first_blank: list[int] = []
         """The lines in which the first of them begin."""
+        self.dropped = 0
+        """Rows that `--dedupe` has left out of the files."""
+        self.unwritten = 0
+        """Other rows for which there is no file."""
         self._with_at = 0
 
     def add(
@@ -69,6 +73,11 @@ class VerdictCounts:
                     self.slips.append((row, text, each.suggestion(text)))
         self._bound()
 
+    def add_blank(self, lines: Sequence[int]) -> None:
+        """Count rows without an address, which begin in these lines."""
+        self.blank += len(lines)
+        self.first_blank = [*self.first_blank, *lines][:_PLACES]
+
     def update(self, other: Self) -> None:
         """Add the counts of another part of the list."""
         self.total += other.total
@@ -77,8 +86,8 @@ class VerdictCounts:
         self.typos.update(other.typos)
         self.slips += other.slips
         self.cleaned += other.cleaned
-        self.blank += other.blank
-        self.first_blank = (self.first_blank + other.first_blank)[:_PLACES]
+        self.add_blank(other.first_blank)
+        self.blank += other.blank - len(other.first_blank)
         self._with_at += other._with_at
         self._bound()
 
@@ -139,7 +148,7 @@ class VerdictCounts:
         lines.append(f"  accept  {self.verdicts('accept').total():>12,}")
         for name in ("defer", "reject"):
             reasons = self.verdicts(name)
-            said = ", ".join(f"{reason} {n:,}" for reason, n in reasons.most_common())
+            said = _listed(reasons)
             lines.append(f"  {name:<7} {reasons.total():>12,}  {said}".rstrip())
         lines += self._remarks()
         return lines
@@ -148,8 +157,7 @@ class VerdictCounts:
         observed = self.observed()
         observed.pop(Reason.DUPLICATE, None)
         if observed:
-            said = ", ".join(f"{reason} {n:,}" for reason, n in observed.most_common())
-            yield f"  observed, not acted on: {said}"
+            yield f"  observed, not acted on: {_listed(observed)}"
         if self.duplicates:
             yield f"  duplicate  {self.duplicates:>9,}  the mailbox is in an earlier row"
         if self.cleaned:
@@ -170,6 +178,8 @@ class VerdictCounts:
             "cleaned": self.cleaned,
             "blank": self.blank,
             "first_blank": self.first_blank,
+            "dropped": self.dropped,
+            "unwritten": self.unwritten,
             "with_at": self._with_at,
         }
 
@@ -186,5 +196,12 @@ class VerdictCounts:
         counts.slips = [(row, given, meant) for row, given, meant in saved["slips"]]
         counts.cleaned, counts.blank = saved["cleaned"], saved["blank"]
         counts.first_blank = list(saved["first_blank"])
+        counts.dropped, counts.unwritten = saved["dropped"], saved["unwritten"]
         counts._with_at = saved["with_at"]
         return counts
+
+
+def _listed(numbers: Counter[str]) -> str:
+    """List reasons, the most frequent first and then by name: the same for shards and the whole."""
+    ordered = sorted(numbers.items(), key=lambda each: (-each[1], each[0]))
+    return ", ".join(f"{reason} {number:,}" for reason, number in ordered)

@@ -26,6 +26,8 @@ class Mailboxes:
         """Places in the table, a power of two; each has two words, the second one not zero."""
         self._table = array("Q", (0,)) * (2 * _FIRST)
         self._used = 0
+        self.record: bytearray | None = None
+        """If it is set, takes the digests of what is new, as `restore` takes them."""
 
     def __len__(self) -> int:
         return self._used
@@ -51,6 +53,8 @@ class Mailboxes:
             else:
                 table[place], table[place + 1] = first, second
                 self._used += 1
+                if self.record is not None:
+                    self.record += _WORDS.pack(first, second)
                 if 3 * self._used > 2 * self._size:
                     self._grow()
                     table, last = self._table, self._size - 1

@@ -4,7 +4,7 @@ import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from relay.commands.cells import clean, unusual
 from relay.commands.tables import (
@@ -18,9 +18,6 @@ from relay.commands.tables import (
     find_column,
     is_table,
 )
-
-_SHOWN: Final = 5
-"""Lines without an address that are named."""
 
 
 class ListError(Exception):
@@ -68,6 +65,8 @@ class Group(NamedTuple):
     """Rows without an address."""
     position: int
     """Octets of the list up to the end of what was read for the group."""
+    place: tuple[int, int] | None = None
+    """If the group ends where an interrupted run can go on: the next row's octet and number."""
 
 
 class Source:
@@ -85,10 +84,6 @@ class Source:
         `say` is told which column was found without being named. `span` limits what is read.
         """
         self.position = span.start if span else 0
-        self.blank = 0
-        """Rows that have no address."""
-        self.first_blank: list[int] = []
-        """The numbers of the lines in which the first of them begin."""
         self.better = ""
         """Another column that looks right while this one does not; see `Column`."""
         self.layout: Layout | None = span.layout if span else None
@@ -108,6 +103,23 @@ class Source:
         self._told_legacy = False
         if span and span.layout.delimiter:
             self._rows = RowReader(line=span.row, blank=True, delimiter=span.layout.delimiter)
+
+    def find_layout(self) -> Layout | None:
+        """Read the beginning of a regular file, and return how it is written; None if it is empty.
+
+        Raises ListError. The source is of no use afterwards.
+        """
+        offset = 0
+        try:
+            while self.layout is None:
+                chunk = os.pread(self._descriptor, CHUNK, offset)
+                offset += len(chunk)
+                self._group(self._lines.feed(chunk, final=not chunk), final=not chunk)
+                if not chunk:
+                    break
+        except (TableError, OSError) as error:
+            raise ListError(str(error)) from None
+        return self.layout
 
     async def groups(self) -> AsyncIterator[Group]:
         """Yield the rows in order; ListError if that ends early.
@@ -151,10 +163,6 @@ class Source:
                     self._add_rows(group, self._sampled())
         if group.texts and unusual(group.texts):
             self._clean(group)
-        for row in group.blank:
-            self.blank += 1
-            if len(self.first_blank) < _SHOWN:
-                self.first_blank.append(row.line)
         return group if group.texts or group.blank else None
 
     def _begin(self, *, final: bool) -> bool:
@@ -191,6 +199,8 @@ class Source:
         """Add these rows, and those of the sample once it is complete."""
         for row in rows:
             if self.layout is None:
+                if not self._sample and not any(map(str.strip, row.cells)):
+                    continue  # before the header
                 self._sample.append(row)
                 if len(self._sample) >= SAMPLE:
                     self._add_rows(group, self._sampled())

@@ -3,12 +3,14 @@
 import argparse
 import contextlib
 import csv
+import io
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Self, TextIO
+from typing import Any, BinaryIO, Final, Self, cast
 
+from relay.commands.check.counts import VerdictCounts
 from relay.commands.check.gate import share
 from relay.commands.check.report import Facts
 from relay.commands.check.source import Group, Layout
@@ -33,8 +35,16 @@ class NewFile:
     A pipe or a device is written to directly.
     """
 
-    def __init__(self, name: str, *, force: bool) -> None:
-        """Raises SplitError if the file exists and is not to be overwritten."""
+    def __init__(
+        self, name: str, *, force: bool = False, keep: bool = False, size: int | None = None
+    ) -> None:
+        """Raises SplitError if the file exists and is not to be overwritten.
+
+        With `keep`, what is not finished stays, as NAME.part, for a run that goes on: with the
+        `size` that it had then.
+        """
+        self._keep = keep
+        self._size = size
         self.name = name
         self._path = Path(name)
         self._force = force
@@ -50,9 +60,16 @@ class NewFile:
         if self._path.exists() and not self._force and not self._device:
             raise SplitError(f"{self.name} exists: --force overwrites it")
 
-    def _open(self) -> TextIO:
+    def _open(self) -> io.TextIOWrapper:
         if self._device:
-            return self._path.open("w", encoding="utf-8", newline="", errors="surrogateescape")
+            return _text(os.open(self._path, os.O_WRONLY))
+        if self._keep:
+            self._temporary = Path(f"{self.name}.part")
+            descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT, 0o666)
+            file = _text(descriptor)
+            file.truncate(self._size or 0)
+            file.seek(0, os.SEEK_END)
+            return file
         folder = self._path.parent
         descriptor, name = tempfile.mkstemp(
             prefix=f".{self._path.name}.", suffix=".part", dir=folder
@@ -61,7 +78,18 @@ class NewFile:
         mask = os.umask(0)
         os.umask(mask)
         os.fchmod(descriptor, 0o666 & ~mask)
-        return os.fdopen(descriptor, "w", encoding="utf-8", newline="", errors="surrogateescape")
+        return _text(descriptor)
+
+    @property
+    def buffer(self) -> BinaryIO:
+        """The file, for what is encoded already."""
+        return cast("BinaryIO", self.file.buffer)
+
+    def size(self) -> int:
+        """Write out what is buffered; return the octets so far."""
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        return os.fstat(self.file.fileno()).st_size
 
     def finish(self) -> None:
         """Give the file its name. Raises SplitError, OSError."""
@@ -75,8 +103,17 @@ class NewFile:
         """Remove what was written, unless it is finished."""
         with contextlib.suppress(OSError):
             self.file.close()
-        if self._temporary is not None:
+        if self._temporary is not None and not self._keep:
             self._temporary.unlink(missing_ok=True)
+
+
+def _text(descriptor: int) -> io.TextIOWrapper:
+    return io.TextIOWrapper(
+        io.BufferedWriter(io.FileIO(descriptor, "w")),
+        encoding="utf-8",
+        errors="surrogateescape",
+        newline="",
+    )
 
 
 class Split:
@@ -87,19 +124,22 @@ class Split:
 
         `dedupe` leaves rows out whose mailbox is in an earlier row, unless they are rejected.
         """
-        self.dropped = 0
-        """Rows that were left out as duplicates."""
         self._files = files
         self._review_risk = review_risk
-        self.unwritten = 0
-        """Rows for which there is no file."""
         self._dedupe = dedupe
         self._writers: dict[str, Any] = {}
         self._width = 0
+        self._begun = False
+        """The headers were written before the run was interrupted."""
 
     @classmethod
-    def open(cls, args: argparse.Namespace) -> Self | None:
-        """Open the files that the user names; None if there are none. Raises SplitError."""
+    def open(
+        cls, args: argparse.Namespace, *, keep: bool, sizes: Mapping[str, int] | None
+    ) -> Self | None:
+        """Open the files that the user names; None if there are none. Raises SplitError.
+
+        `keep` is for runs that may be interrupted, `sizes` for one that goes on (`NewFile`).
+        """
         names = {kind: getattr(args, kind) for kind in ("accepted", "rejected", "review")}
         named = {kind: name for kind, name in names.items() if name}
         if len({os.path.realpath(name) for name in named.values()}) < len(named):
@@ -107,12 +147,17 @@ class Split:
         files: dict[str, NewFile] = {}
         try:
             for kind, name in named.items():
-                files[kind] = NewFile(name, force=args.force)
+                size = None if sizes is None else sizes.get(name, 0)
+                files[kind] = NewFile(name, force=args.force, keep=keep, size=size)
         except SplitError:
             for file in files.values():
                 file.abandon()
             raise
-        return cls(files, review_risk=args.review_risk, dedupe=args.dedupe) if files else None
+        if not files:
+            return None
+        found = cls(files, review_risk=args.review_risk, dedupe=args.dedupe)
+        found._begun = sizes is not None
+        return found
 
     def begin(self, layout: Layout) -> None:
         """Write the header, if the list has one and it is not written yet."""
@@ -123,16 +168,20 @@ class Split:
         added = [f"presend_{name}" if name in names else name for name in ADDED]
         for kind, new in self._files.items():
             writer = csv.writer(new.file, delimiter=layout.delimiter or ",", lineterminator="\r\n")
+            self._writers[kind] = writer
+            if self._begun:
+                continue
             if layout.bom:
                 new.file.write("\ufeff")
             if layout.separator:
                 new.file.write(f"{layout.separator}\r\n")
             if layout.header:
                 writer.writerow([*layout.header, *added])
-            self._writers[kind] = writer
 
-    def write(self, layout: Layout, group: Group, facts: Sequence[Facts]) -> None:
-        """Write a group."""
+    def write(
+        self, layout: Layout, group: Group, facts: Sequence[Facts], counts: VerdictCounts
+    ) -> None:
+        """Write a group; count the rows that are in none of the files."""
         self.begin(layout)
         rows: dict[str, list[tuple[int, list[str]]]] = {kind: [] for kind in self._writers}
         for text, number, cells, said in zip(
@@ -140,13 +189,13 @@ class Split:
         ):
             kind = self._kind(said)
             if kind == "":
-                self.dropped += 1
+                counts.dropped += 1
             elif kind in rows:
                 reason = said.weightiest if kind == "review" else said.kind.reason
                 added = [said.kind.verdict, reason, said.risk, said.suggestion(text)]
                 rows[kind].append((number, self._padded(cells, added)))
             else:
-                self.unwritten += 1
+                counts.unwritten += 1
         if group.blank and "rejected" in rows:
             for row in group.blank:
                 added = ["", NO_ADDRESS, "", ""]
@@ -169,6 +218,10 @@ class Split:
         """Return the cells of a row with those that are added below their header."""
         missing = [""] * (self._width - len(cells))
         return [*cells, *missing, *map(harmless, added)]
+
+    def sizes(self) -> dict[str, int]:
+        """Return the octets of each file so far, by its name."""
+        return {new.name: new.size() for new in self._files.values()}
 
     def finish(self) -> Iterator[str]:
         """Give the files their names; yield them. Raises SplitError, OSError."""
