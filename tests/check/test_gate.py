@@ -30,10 +30,11 @@ def counts(**numbers: int) -> VerdictCounts:
     ("text", "words", "code", "said"),
     [
         (GOOD, [], 0, "send: all thresholds are kept"),
+        ("ann@example.com\n", [], 0, "send: all thresholds are kept"),
         (GOOD + "postmaster@example.com\n" * 40, [], 3, "hold: rejected 9.09%, limit 5.00%"),
         (GOOD + "postmaster@example.com\n" * 40, ["--max-rejected", "0.1"], 0, "send"),
         (GOOD, ["--max-risk", "0.01"], 3, "mean risk 1.80%, limit 1.00%"),
-        (GOOD, ["--bounce-rate", "clean=0.1"], 3, "expected hard bounces (upper bound)"),
+        (GOOD, ["--bounce-rate", "clean=0.1"], 3, "expected hard bounces 10.00%, limit 2.00%"),
         (GOOD, ["--bounce-rate", "clean=0.1", "--max-bounces", "0.2"], 0, "send"),
         ("postmaster@example.com\n", ["--max-rejected", "1"], 3, "no address is accepted"),
         ("", [], 3, "hold: no address is accepted"),

@@ -88,8 +88,9 @@ def test_eight_shards_are_the_list(single: Path, tmp_path: Path) -> None:
     assert "\n".join(counted(done)) == (single / "summary").read_text()
     assert shown(tmp_path / "report.html") == shown(single / "report.html")
     assert "duplicate" in done.stderr
-    gate = presend("merge", results, "--gate", cwd=tmp_path)
-    assert gate.returncode == 3
+    gate = presend("merge", "--gate", "--output", "merged", results, cwd=tmp_path)
+    assert (gate.returncode, gate.stdout) == (3, "")
+    assert (tmp_path / "merged").read_text() == done.stdout
 
     (results / "3.jsonl").rename(tmp_path / "3.jsonl")
     done = presend("merge", results, cwd=tmp_path)

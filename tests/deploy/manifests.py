@@ -22,6 +22,8 @@ SNAPSHOTS = HERE / "snapshots"
 BUILDS = {
     "campaign-x": DEPLOY / "campaign/overlays/campaign-x",
     "campaign-y": DEPLOY / "campaign/overlays/campaign-y",
+    "check": DEPLOY / "check",
+    "check-merge": DEPLOY / "check/merge",
     "egress-aws": HERE / "kustomize/egress-aws",
     "egress-calico": HERE / "kustomize/egress-calico",
     "egress-cilium": HERE / "kustomize/egress-cilium",

@@ -51,7 +51,9 @@ class Limits(NamedTuple):
     deferred: float = 0.05
     """The same for recipients of whom not enough is known."""
     bounces: float = 0.02
-    """Largest expected share of hard bounces among the accepted recipients: the upper bound."""
+    """Largest expected share of hard bounces among the accepted recipients.
+
+    The upper end of the interval would hold every short list."""
     risk: float = 0.05
     """Largest mean risk of the accepted recipients."""
 
@@ -106,7 +108,7 @@ def decide(counts: VerdictCounts, limits: Limits, rates: Mapping[str, float]) ->
         [
             Threshold("rejected", rejected / all_of_them, limits.rejected),
             Threshold("deferred", counts.verdicts("defer").total() / all_of_them, limits.deferred),
-            Threshold("expected hard bounces (upper bound)", bounces.high, limits.bounces),
+            Threshold("expected hard bounces", bounces.share, limits.bounces),
             Threshold("mean risk", mean_risk(counts), limits.risk),
         ],
         empty=not accepted,

@@ -17,7 +17,7 @@ from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
 from struct import Struct
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from relay.commands import FAILED, say
 from relay.commands.check import split, telling
@@ -61,19 +61,25 @@ def run(args: argparse.Namespace, settings: JudgingSettings) -> int:
     """Merge the results that follow the word `merge`; return the exit code."""
     started = time.perf_counter()
     report: split.NewFile | None = None
+    output: split.NewFile | None = None
     try:
         paths = _paths(args.file[1:])
         counts, fault = _about(paths)
         report = split.NewFile(args.report, force=args.force) if args.report else None
-        _merge(paths, duplicate_action(settings), counts)
+        output = split.NewFile(args.output, force=args.force) if args.output else None
+        out = sys.stdout.buffer if output is None else output.buffer
+        _merge(paths, duplicate_action(settings), counts, out)
+        if output is not None:
+            output.finish()
         name = f"{len(paths)} shards"
         return telling.told(args, name, counts, "", fault, started, report)
     except (MergeError, split.SplitError) as error:
         say(f"presend: {error}")
         return FAILED
     finally:
-        if report is not None:
-            report.abandon()
+        for file in (report, output):
+            if file is not None:
+                file.abandon()
 
 
 def _paths(words: Sequence[str]) -> list[Path]:
@@ -141,12 +147,11 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
         raise MergeError(f"{path}: {error.strerror or error}") from error
 
 
-def _merge(paths: Sequence[Path], action: Action, counts: VerdictCounts) -> None:
+def _merge(paths: Sequence[Path], action: Action, counts: VerdictCounts, out: BinaryIO) -> None:
     """Write all lines, and count them."""
     repeated = iter(() if action is Action.OFF else _repeated(paths))
     following = next(repeated, None)
     cache: dict[object, Facts] = {}
-    out = sys.stdout.buffer
     texts: list[str] = []
     rows: list[int] = []
     facts: list[Facts] = []
