@@ -57,8 +57,15 @@ class Parser(argparse.ArgumentParser):
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> argparse.Namespace:
-        """Parse the arguments; an option that is not known is an error of its own command."""
+        """Parse the arguments; an option that is not known is an error of its own command.
+
+        Options may stand between the files of a command, which argparse does not provide for.
+        """
         found, surplus = self.parse_known_args(args, namespace)
+        files = getattr(found, "file", None)
+        if isinstance(files, list) and not any(word.startswith("-") for word in surplus):
+            files += surplus
+            return found
         if surplus:
             called = self
             for word in args or ():

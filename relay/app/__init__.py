@@ -7,6 +7,15 @@ the validators.
 from relay.app.errors import StartError
 from relay.app.process import VERSION, Process
 from relay.app.serve import Relay, serve
-from relay.app.validation import Validation, validation
+from relay.app.validation import Validation, policy, validation
 
-__all__ = ["VERSION", "Process", "Relay", "StartError", "Validation", "serve", "validation"]
+__all__ = [
+    "VERSION",
+    "Process",
+    "Relay",
+    "StartError",
+    "Validation",
+    "policy",
+    "serve",
+    "validation",
+]

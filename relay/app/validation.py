@@ -20,7 +20,7 @@ from validators.policy import Policy
 from validators.verdict import Action, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 
     from relay.settings import JudgingSettings
     from relay.stores import Store
@@ -42,10 +42,13 @@ class Validation(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def validation(settings: JudgingSettings, *, dns: bool = True) -> AsyncIterator[Validation]:
+async def validation(
+    settings: JudgingSettings, *, dns: bool = True, reasons: Iterable[Reason] = Reason
+) -> AsyncIterator[Validation]:
     """Yield the validators and the store they read, without a relay: for `presend check`.
 
-    Without `dns`, mail routes are not looked up. Raises StoreError and SettingsError.
+    Without `dns`, mail routes are not looked up. `reasons` are those that are looked for.
+    Raises StoreError and SettingsError.
     """
     lists = read_lists(settings.lists)
     store = open_store(_list_of(settings), campaign=settings.campaign_id)
@@ -53,7 +56,7 @@ async def validation(settings: JudgingSettings, *, dns: bool = True) -> AsyncIte
     try:
         suppressions = RequiredEntries(store, settings.suppressions.required)
         pipeline = recipient_pipeline(
-            settings, suppressions, routes if dns else None, lists, patient=True
+            settings, suppressions, routes if dns else None, lists, patient=True, reasons=reasons
         )
         yield Validation(pipeline, store, routes)
     finally:
@@ -112,14 +115,15 @@ def recipient_pipeline(
     on_failure: Callable[[str, Exception], None] | None = None,
     *,
     patient: bool = False,
+    reasons: Iterable[Reason] = Reason,
 ) -> Pipeline:
     """Return the pipeline for recipients; without `resolver`, mail routes are not looked up.
 
-    If it is `patient`, the checks that wait have no common time limit: every question to DNS has a
-    limit of its own.
+    `reasons` are those that it looks for. If it is `patient`, the checks that wait have no common
+    time limit: every question to DNS has a limit of its own.
     """
     return Pipeline(
-        build(_inputs(settings, suppressions, resolver, lists)),
+        build(_inputs(settings, suppressions, resolver, lists), reasons),
         policy(settings),
         options=SyntaxOptions(
             allow_quoted_local=settings.syntax.allow_quoted_local,

@@ -6,7 +6,8 @@ does not grow with the file, and none waits for the file: that is the caller's p
 finds the column of the addresses.
 
     gzip        recognised by its first two octets (RFC 1952)
-    text        UTF-8 with or without a byte order mark, UTF-16 with one; any kind of line end
+    text        UTF-8 with or without a byte order mark, UTF-16 with one, or (if `legacy`)
+                Windows-1252; any kind of line end
     delimiter   of `,` `;` tab `|` the one that the first line has most of, or what a first line
                 such as `sep=;` names, as spreadsheets write it
     quotes      RFC 4180, also around line ends
@@ -19,6 +20,8 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
+
+from relay.commands.cells import clean
 
 CHUNK: Final = 32_768
 """Octets to read at once: some thousand addresses."""
@@ -34,8 +37,11 @@ _GZIP: Final = b"\x1f\x8b"
 _GZIP_ONLY: Final = 16 + zlib.MAX_WBITS
 _ADDRESS: Final = re.compile(r"[^\s@<>,;]+@[^\s@<>,;.]+(\.[^\s@<>,;.]+)+\.?")
 """What looks like an address, whether or not it is valid."""
+_UNDECODED: Final = re.compile("[\udc80-\udcff]")
+"""Octets that are not UTF-8, as `surrogateescape` represents them (PEP 383)."""
 _SEPARATOR: Final = re.compile(r'\s*"?sep=([^\w"\r\n])"?\s*', re.IGNORECASE)
 _MAX_SHOWN: Final = 80
+_BOMS_UTF16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _BOM_LENGTH: Final = 2
 """Octets of a byte order mark of UTF-16."""
 
@@ -59,6 +65,8 @@ class Row(NamedTuple):
     line: int
     """The number, from 1, of the line in which the row begins."""
     cells: list[str]
+    number: int = 0
+    """The number of the row, from 1, with all rows before it: the header, and blank ones."""
 
     def error(self, fault: object) -> TableError:
         """Return an exception for this row."""
@@ -66,7 +74,7 @@ class Row(NamedTuple):
 
 
 class Source(Protocol):
-    """What can be read: a file, or what is received from a server."""
+    """What can be read: a file, or what a server sends."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` octets; none at the end."""
@@ -128,11 +136,20 @@ class Unpacker:
 
 
 class LineReader:
-    """Splits octets into lines. Octets that are not UTF-8 become lone surrogates."""
+    """Splits octets into lines. Octets that are not UTF-8 become lone surrogates.
 
-    def __init__(self) -> None:
+    With `legacy`, a line that is not UTF-8 is Windows-1252, unless octets are no text.
+    """
+
+    def __init__(self, *, legacy: bool = False) -> None:
         self.number = 0
         """Lines returned so far."""
+        self.first_legacy = 0
+        """The first line that was read as Windows-1252; 0 if there was none."""
+        self.bom = False
+        """Whether there is a byte order mark."""
+        self.utf16 = False
+        self._legacy = legacy
         self._start = b""
         self._decoder: io.IncrementalNewlineDecoder | None = None
         self._rest = ""
@@ -148,25 +165,47 @@ class LineReader:
                 self._start = octets
                 return []
             self._decoder = io.IncrementalNewlineDecoder(_decoder(octets), translate=True)
-        lines = (self._rest + self._decoder.decode(octets, final)).split("\n")
+            self.utf16 = octets.startswith(_BOMS_UTF16)
+            self.bom = self.utf16 or octets.startswith(codecs.BOM_UTF8)
+        self._legacy = self._legacy and (self.utf16 or b"\0" not in octets)
+        text = self._rest + self._decoder.decode(octets, final)
+        lines = text.split("\n")
+        if final and lines[-1]:
+            lines.append("")
+        if self._legacy and _UNDECODED.search(text):
+            lines[:-1] = [self._redecoded(n, line) for n, line in enumerate(lines[:-1], 1)]
         self._rest = lines.pop()
         self.number += len(lines)
         if len(self._rest) > MAX_LENGTH:
             fault = f"too long: no end of line in {MAX_LENGTH:,} characters"
             raise TableError(self.number + 1, self._rest, fault)
-        if final and self._rest:
-            lines.append(self._rest)
-            self.number += 1
         return lines
+
+    def _redecoded(self, place: int, line: str) -> str:
+        if not _UNDECODED.search(line):
+            return line
+        try:
+            text = line.encode(errors="surrogateescape").decode("cp1252")
+        except UnicodeDecodeError:
+            return line
+        self.first_legacy = self.first_legacy or self.number + place
+        return text
 
 
 class RowReader:
     """Splits lines into rows of cells. `strict` refuses quotes that RFC 4180 does not allow."""
 
-    def __init__(self, *, strict: bool = False, line: int = 1) -> None:
-        """Begin at the line of this number."""
+    def __init__(
+        self, *, strict: bool = False, line: int = 1, blank: bool = False, delimiter: str = ""
+    ) -> None:
+        """Begin at the line of this number; `blank` keeps rows of empty cells."""
+        self.delimiter = delimiter
+        self.separator = ""
+        """A first line such as `sep=;`, which is no row."""
+        self.number = line - 1
+        """Rows so far, of which a blank line is one; a row may have several lines."""
         self._strict = strict
-        self._delimiter = ""
+        self._blank = blank
         self._line = line
         self._open: list[str] = []
         """The lines so far of a row that is not complete."""
@@ -174,17 +213,19 @@ class RowReader:
     def feed(self, lines: Sequence[str]) -> Iterator[Row]:
         """Yield the rows that are complete, without rows of empty cells. Raises TableError."""
         supply = _Supply([*self._open, *lines])
-        if not self._delimiter and not self._find_delimiter(supply):
+        if not self.delimiter and not self._find_delimiter(supply):
             self._line += len(lines)
+            self.number += len(lines)
             return
         begin = supply.given
-        rows = csv.reader(supply, delimiter=self._delimiter, strict=self._strict)
+        rows = csv.reader(supply, delimiter=self.delimiter, strict=self._strict)
         try:
             for cells in rows:
                 if supply.ended:
                     break
-                if any(cells):
-                    yield Row(self._line + begin, cells)
+                self.number += 1
+                if any(cells) or (self._blank and cells):
+                    yield Row(self._line + begin, cells, self.number)
                 begin = supply.given
         except csv.Error as error:
             if not supply.ended:
@@ -204,8 +245,10 @@ class RowReader:
         for number, line in enumerate(supply.lines):
             if line.strip():
                 separator = _SEPARATOR.fullmatch(line)
-                self._delimiter = separator[1] if separator else max(DELIMITERS, key=line.count)
+                self.separator = line if separator else ""
+                self.delimiter = separator[1] if separator else max(DELIMITERS, key=line.count)
                 supply.given = number + bool(separator)
+                self.number += number
                 return True
         return False
 
@@ -328,7 +371,7 @@ def find_named(row: Row, column: str) -> tuple[int, bool]:
 
 def _addresses_in(rows: Sequence[Row], index: int) -> int:
     """Return how many cells of a column look like an address."""
-    cells = (row.cells[index].strip() for row in rows if index < len(row.cells))
+    cells = (clean(row.cells[index]).address for row in rows if index < len(row.cells))
     return sum(_ADDRESS.fullmatch(cell) is not None for cell in cells)
 
 
@@ -352,6 +395,6 @@ def read_lines(file: Source, most: int | None = None) -> Iterator[list[str]]:
 
 def _decoder(first: bytes) -> codecs.IncrementalDecoder:
     """Return the decoder for a file that begins with these octets."""
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if first.startswith(_BOMS_UTF16):
         return codecs.getincrementaldecoder("utf-16")(errors="replace")
     return codecs.getincrementaldecoder("utf-8-sig")(errors="surrogateescape")

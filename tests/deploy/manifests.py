@@ -22,6 +22,8 @@ SNAPSHOTS = HERE / "snapshots"
 SHIPPED = {
     "campaign-x": DEPLOY / "campaign/overlays/campaign-x",
     "campaign-y": DEPLOY / "campaign/overlays/campaign-y",
+    "check": DEPLOY / "check",
+    "check-merge": DEPLOY / "check/merge",
     "monitoring": DEPLOY / "monitoring",
     "operator": DEPLOY / "monitoring/operator",
     "quickstart": DEPLOY / "quickstart",

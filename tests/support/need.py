@@ -28,6 +28,7 @@ PACKAGES = {
     "bash": "bash",
     "fish": "fish",
     "zsh": "zsh",
+    "chromium": "chromium",
 }
 """Program to Debian package. CI has every one of them."""
 
