@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from relay import app
 from relay.commands import FAILED, WRONG, examples, say
-from relay.commands.check import gate, merge, running, split, telling
+from relay.commands.check import gate, judging, merge, running, split, telling
 from relay.commands.check.counts import VerdictCounts
 from relay.commands.check.source import ListError, Source
 from relay.commands.check.spans import SpanSource, Walk
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace, settings: JudgingSettings) -> int:
     except ListError as error:
         say(f"presend: {name}: {error}")
         return FAILED
-    except (app.StartError, split.SplitError) as error:
+    except (app.StartError, split.SplitError, judging.JobError) as error:
         say(f"presend: {error}")
         return FAILED
 

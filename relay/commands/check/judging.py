@@ -5,12 +5,13 @@ import contextlib
 import multiprocessing
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 import uvloop
 
 from relay import app
-from relay.commands.check.report import Facts, FactsCache
+from relay.commands.check.report import Facts, FactsCache, Parts
 from relay.settings import JudgingSettings
 from validators.pipeline import Judgement
 from validators.reasons import Action, Reason
@@ -28,6 +29,20 @@ class Judged(NamedTuple):
 
 
 Judging: TypeAlias = Judged | Awaitable[Judged]
+
+
+class JobError(Exception):
+    """A process that judges has ended."""
+
+
+class _Done(NamedTuple):
+    """`Judged`, as a process passes it on."""
+
+    distinct: list[Parts]
+    places: list[int]
+    """The position in `distinct` of what is said of each recipient."""
+    mailboxes: list[str]
+    fault: str
 
 
 class Judge(Protocol):
@@ -81,14 +96,19 @@ class ProcessJudge:
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         """Judge in this pool."""
         self._pool = pool
+        self._cache = FactsCache()
         self.fault = ""
 
     async def judge(self, texts: Sequence[str]) -> Judged:
-        """Judge some addresses."""
+        """Judge some addresses. Raises JobError."""
         loop = asyncio.get_running_loop()
-        judged, fault = await loop.run_in_executor(self._pool, _work, texts)
-        self.fault = fault or self.fault
-        return judged
+        try:
+            done = await loop.run_in_executor(self._pool, _work, texts)
+        except BrokenProcessPool as error:
+            raise JobError("a process of --jobs has ended, perhaps for want of memory") from error
+        self.fault = done.fault or self.fault
+        distinct = [self._cache.of_parts(parts) for parts in done.distinct]
+        return Judged([distinct[place] for place in done.places], done.mailboxes)
 
 
 @contextlib.asynccontextmanager
@@ -125,12 +145,19 @@ class _Worker:
         self._opened = app.validation(settings, dns=dns, reasons=REASONS)
         self._judge = LocalJudge(self._runner.run(self._opened.__aenter__()))
 
-    def work(self, texts: Sequence[str]) -> tuple[Judged, str]:
+    def work(self, texts: Sequence[str]) -> _Done:
         async def judged() -> Judged:
             found = self._judge.judge(texts)
             return found if isinstance(found, Judged) else await found
 
-        return self._runner.run(judged()), self._judge.fault
+        facts, mailboxes = self._runner.run(judged())
+        places = {each: place for place, each in enumerate(dict.fromkeys(facts))}
+        return _Done(
+            [each.parts for each in places],
+            [places[each] for each in facts],
+            mailboxes,
+            self._judge.fault,
+        )
 
 
 _worker: _Worker
@@ -141,5 +168,5 @@ def _begin_work(settings: JudgingSettings, dns: bool) -> None:  # noqa: FBT001 -
     _worker = _Worker(settings, dns=dns)
 
 
-def _work(texts: Sequence[str]) -> tuple[Judged, str]:
+def _work(texts: Sequence[str]) -> _Done:
     return _worker.work(texts)

@@ -23,7 +23,7 @@ from relay.commands import FAILED, say
 from relay.commands.check import split, telling
 from relay.commands.check.counts import VerdictCounts
 from relay.commands.check.judging import duplicate_action
-from relay.commands.check.report import Facts
+from relay.commands.check.report import Facts, FactsCache
 from relay.settings import JudgingSettings
 from validators.address import Address, SyntaxOptions, parse
 from validators.reasons import Action, Reason
@@ -34,7 +34,6 @@ _RECORD: Final = Struct(">16sQ")
 _ANY_SYNTAX: Final = SyntaxOptions(
     allow_quoted_local=True, allow_domain_literal=True, postmaster=True
 )
-_CACHED: Final = 20_000
 _GROUP: Final = 1000
 _SHOWN: Final = 10
 
@@ -151,7 +150,7 @@ def _merge(paths: Sequence[Path], action: Action, counts: VerdictCounts, out: Bi
     """Write all lines, and count them."""
     repeated = iter(() if action is Action.OFF else _repeated(paths))
     following = next(repeated, None)
-    cache: dict[object, Facts] = {}
+    cache = FactsCache()
     texts: list[str] = []
     rows: list[int] = []
     facts: list[Facts] = []
@@ -174,17 +173,13 @@ def _merge(paths: Sequence[Path], action: Action, counts: VerdictCounts, out: Bi
     out.flush()
 
 
-def _facts(each: dict[str, Any], cache: dict[object, Facts]) -> Facts:
+def _facts(each: dict[str, Any], cache: FactsCache) -> Facts:
     findings = tuple(
         (found["reason"], found["action"], found["detail"]) for found in each["findings"]
     )
-    key = (each["verdict"], each["reason"] or "", each["detail"], findings, each["provider"])
-    facts = cache.get(key)
-    if facts is None:
-        if len(cache) >= _CACHED:
-            cache.clear()
-        facts = cache[key] = Facts(*key)
-    return facts
+    return cache.of_parts(
+        (each["verdict"], each["reason"] or "", each["detail"], findings, each["provider"])
+    )
 
 
 def _repeated(paths: Sequence[Path]) -> "array[int]":

@@ -19,6 +19,8 @@ _ORDER: Final = {reason.value: place for place, reason in enumerate(Reason)}
 
 Found: TypeAlias = tuple[str, str, str]
 """A finding: its reason, the action of the policy, and its detail."""
+Parts: TypeAlias = tuple[str, str, str, tuple[Found, ...], str]
+"""The arguments of `Facts`."""
 
 
 class Kind(NamedTuple):
@@ -71,6 +73,11 @@ class Facts:
         self._repeated: Facts | None = None
 
     @property
+    def parts(self) -> Parts:
+        """What the constructor takes: an instance that is compiled cannot be pickled."""
+        return self.kind.verdict, self.kind.reason, self.detail, self.findings, self.kind.provider
+
+    @property
     def weightiest(self) -> str:
         """The deciding reason, or else the one that adds most to the risk; or empty."""
         found = ordered(Reason(why) for why, _ in self.kind.findings)
@@ -112,7 +119,7 @@ class Facts:
 
 
 class FactsCache:
-    """Returns the Facts of judgements, the same for equal findings."""
+    """Returns the same Facts for equal findings."""
 
     def __init__(self) -> None:
         self._by_identity: dict[tuple[int, str], tuple[object, Facts]] = {}
@@ -134,6 +141,15 @@ class FactsCache:
         if len(self._by_identity) >= _CACHED:
             self._by_identity.clear()
         self._by_identity[id(findings), judged.provider] = findings, facts
+        return facts
+
+    def of_parts(self, parts: Parts) -> Facts:
+        """Return what `Facts.parts` was taken from."""
+        facts = self._by_value.get(parts)
+        if facts is None:
+            if len(self._by_value) >= _CACHED:
+                self._by_value.clear()
+            facts = self._by_value[parts] = Facts(*parts)
         return facts
 
 
