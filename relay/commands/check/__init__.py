@@ -1,7 +1,7 @@
 """`presend check`: judge a list of addresses without sending anything.
 
 arguments      __init__      the command line, and what is told at the end
-rows           source        read the list, find the column of the addresses
+rows           source        read the list, find the column of the addresses;  parquet
 judging        judging       ask the validators, in this process or in several
 running        running       groups in order: duplicates, output, counts
 results        report        the JSON lines;  split: the files of rows by verdict
@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from relay import app
 from relay.commands import FAILED, WRONG, examples, say
-from relay.commands.check import gate, judging, merge, running, split, telling
+from relay.commands.check import gate, judging, merge, parquet, running, split, telling
 from relay.commands.check.counts import VerdictCounts
 from relay.commands.check.source import ListError, Source
 from relay.commands.check.spans import SpanSource, Walk
@@ -228,7 +228,11 @@ def _opened(name: str, addresses: Sequence[str]) -> Iterator[int]:
         except OSError as error:
             raise ListError(error.strerror or str(error)) from error
     try:
-        yield descriptor
+        if parquet.is_parquet(descriptor):
+            with parquet.as_table(descriptor) as table:
+                yield table
+        else:
+            yield descriptor
     finally:
         os.close(descriptor)
 
