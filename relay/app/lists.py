@@ -8,8 +8,10 @@ the list as it was, and is reported once.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import os
+import stat
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -38,6 +40,7 @@ LIST_RELOADS: Final = counter(
     "presend_list_reloads_total",
     "Changed files of the operator's lists, by list and whether they could be used",
     {"list": _NAMES, "result": ("ok", "failed")},
+    preset=tuple(itertools.product(_NAMES, ("ok", "failed"))),
 )
 
 _Version: TypeAlias = tuple[int, int, int, int]
@@ -132,10 +135,12 @@ def _version(path: Path) -> _Version | None:
 
 def _read(name: ListName, path: Path) -> frozenset[str]:
     """Return the entries of a file. Raises OSError and ListError."""
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
+    # Without O_NONBLOCK, a pipe that nobody writes to would hold the thread for ever.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ListError("it is not a regular file")
         data = file.read(LARGEST + 1)
-    if max(size, len(data)) > LARGEST:
+    if len(data) > LARGEST:
         raise ListError(f"the file is larger than {LARGEST} octets")
     try:
         text = data.decode("utf-8-sig")

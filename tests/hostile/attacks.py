@@ -33,6 +33,8 @@ class Attack:
     """The victim's own address; another than the attacker's where a limit is for each address."""
     new_domains: bool = False
     """The victim's recipients are at domains that the relay has not looked up yet."""
+    settles: bool = False
+    """All sessions stay; the victim is measured once they are there, and not while they connect."""
     may_defer: bool = False
     """The attack uses up what the victim needs: it may get 421 or 451, and loses no message."""
     fastest: Mapping[str, float] = field(default_factory=dict)
@@ -79,6 +81,7 @@ ATTACKS: Sequence[Attack] = (
         conducts.stalled_content,
         1000,
         {"PRESEND_POOL__CONNECTIONS": "1002"},
+        settles=True,
     ),
     Attack(
         "pipeline-noop",

@@ -20,6 +20,7 @@ from tests.hostile.victim import PAUSE, Probes, Sent, Victim
 from tests.support.certs import Certificates
 
 BEFORE = 3.0  # seconds of measuring without an attack
+SETTLING = 20.0  # seconds in which the sessions of an attack connect
 _WARM = 5  # messages that are not counted: connections and caches are new
 _LEAST = 100  # messages: of fewer, the 90th percentile would be no more than a few of them
 _LONGER = 5  # times as long as it should last, that a measurement may take to have that many
@@ -106,6 +107,8 @@ def measure(attack: Attack, rig: Rig, seconds: float) -> Result:
         began = time.monotonic()
         with rig.attacked(attack, relay, tally):
             probes.start()
+            if attack.settles:
+                _settle(relay, attack.sessions)
             _alternate(seconds, {victim: under, neighbour: beside})
             probes.end()
             peak = _peak(relay.pid)
@@ -145,6 +148,13 @@ def _alternate(seconds: float, victims: Mapping[Victim, Sent]) -> None:
         for victim, sent in victims.items():
             victim.send(sent)
             time.sleep(PAUSE)
+
+
+def _settle(relay: Presend, sessions: int) -> None:
+    """Wait until all sessions of an attack are there, for SETTLING seconds at most."""
+    until = time.monotonic() + SETTLING
+    while relay.metric("presend_sessions") < sessions and time.monotonic() < until:
+        time.sleep(PAUSE * 10)
 
 
 def _peak(pid: int) -> float:

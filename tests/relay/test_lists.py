@@ -87,6 +87,12 @@ def test_a_file_that_is_no_list_stops_the_start(tmp_path: Path, content: bytes |
         read_lists(ListFiles(disposable=path))
 
 
+def test_a_pipe_that_nobody_writes_to_is_no_list(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SettingsError, match="it is not a regular file"):
+        read_lists(ListFiles(disposable=tmp_path / "pipe"))
+
+
 @pytest.mark.may_block("the lists are read at the start")
 async def test_a_change_takes_effect_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "traps"
@@ -101,15 +107,17 @@ async def test_a_change_takes_effect_as_a_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.may_block("the lists are read at the start")
-@pytest.mark.parametrize("broken", ["b.example\na b\n", None])
+@pytest.mark.parametrize("broken", ["b.example\na b\n", None, "pipe"])
 async def test_a_broken_file_keeps_the_old_list_and_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: str | None
 ) -> None:
     path = tmp_path / "traps"
     path.write_text("a.example\n")
     watched = Watched(path)
-    if broken is None:
+    if broken in {None, "pipe"}:
         path.unlink()
+        if broken is not None:
+            os.mkfifo(path)
     else:
         path.write_text(broken)
     for _ in range(3):
@@ -117,6 +125,7 @@ async def test_a_broken_file_keeps_the_old_list_and_is_told_once(
     assert (watched.entries, watched.changes) == ({"a.example"}, 0)
     assert sum("was not read again" in message for message in caplog.messages) == 1
     assert watched.counted("failed")
+    path.unlink(missing_ok=True)
     path.write_text("c.example\n")
     await watched.watch.look()
     assert watched.entries == {"c.example"}
