@@ -19,8 +19,8 @@ from tests.support.eventually import eventually
 
 pytestmark = pytest.mark.slow
 RATE_INTERVAL = "10s"  # ten scrapes
-DECIDING = {"and", "unless", "==", "!=", "<", "<=", ">", ">="}
-"""Operators that leave nothing where there is nothing to be alarmed about."""
+DECIDING = {"and", "or", "unless", "==", "!=", "<", "<=", ">", ">="}
+"""Operators that leave nothing where there is nothing to be alarmed about, or join such tests."""
 
 
 @pytest.fixture(scope="module")
