@@ -153,8 +153,11 @@ def _alternate(seconds: float, victims: Mapping[Victim, Sent]) -> None:
 def _settle(relay: Presend, sessions: int) -> None:
     """Wait until all sessions of an attack are there, for SETTLING seconds at most."""
     until = time.monotonic() + SETTLING
-    while relay.metric("presend_sessions") < sessions and time.monotonic() < until:
+    there = 0.0
+    while there < sessions and time.monotonic() < until:
         time.sleep(PAUSE * 10)
+        with contextlib.suppress(OSError):  # the port is limited: another time
+            there = relay.metric("presend_sessions")
 
 
 def _peak(pid: int) -> float:
