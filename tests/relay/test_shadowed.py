@@ -26,10 +26,15 @@ def test_the_version_is_that_of_the_package() -> None:
 def site(tmp_path: Path) -> Path:
     """A directory in which presend is installed, as pip does it."""
     site = tmp_path / "site-packages"
-    ignored = shutil.ignore_patterns("__pycache__")
-    for package in ("relay", "validators"):
-        shutil.copytree(ROOT / package, site / package, ignore=ignored)
+    copied_to(site)
     return site
+
+
+def copied_to(place: Path) -> None:
+    """Copy the packages as plain Python: compiled modules need more than their own files."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.so")
+    for package in ("relay", "validators"):
+        shutil.copytree(ROOT / package, place / package, ignore=ignored)
 
 
 def started(*path: Path, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
@@ -134,12 +139,16 @@ def test_files_of_both(site: Path, change: Callable[[Path], None], said: str) ->
 @pytest.mark.parametrize("later", ["presend", "validators"])
 def test_the_package_of_pypi(tmp_path: Path, later: str) -> None:
     """In a real environment, in both orders of installation, and after it is removed again."""
+    source = tmp_path / "source"
+    copied_to(source)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, timeout=120)
 
     def pip(*words: str) -> None:
         command = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", *words]
-        subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+        subprocess.run(command, cwd=source, check=True, timeout=300)
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
