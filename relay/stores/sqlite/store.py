@@ -137,8 +137,8 @@ class SqliteStore:
                 for entry in _read(entries):
                     staging.put(to_row(entry))
                 return self._merge(staging, merged)
-        except _SourceError as error:
-            raise error.cause from None
+        except _SourceError as failed:  # a name of its own: mypyc gives a name one type
+            raise failed.cause from None
         except OSError as error:
             raise StoreError(
                 f"The import needs room beside the suppression store {self._path}: "
