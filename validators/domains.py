@@ -33,6 +33,24 @@ SIZE: Final = 50_000
 """Most domains whose findings are kept."""
 
 
+class TrustedDomains:
+    """Domains that are not looked up, with all their subdomains."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, domains: Iterable[str]) -> None:
+        """Take domains as an operator writes them. ValueError if one is no domain."""
+        self._names = frozenset(map(_trusted, domains))
+
+    def __contains__(self, domain: str) -> bool:
+        """Return whether a domain, in A-labels, or one of its parent domains is trusted."""
+        while domain:
+            if domain in self._names:
+                return True
+            domain = domain.partition(".")[2]
+        return False
+
+
 class DomainCheck:
     """A check that asks about the domain of a recipient only.
 
@@ -92,7 +110,7 @@ class Domains:
         self._policy = policy
         self._cached = resolver.cached if resolver is not None else None
         self._provider = provider
-        self._trusted = frozenset(_trusted(domain) for domain in trusted_domains)
+        self._trusted = TrustedDomains(trusted_domains)
         self._on_failure = on_failure
         self._noted: dict[str, Noted] = {}
 
@@ -122,8 +140,8 @@ class Domains:
 
     def begin(self, domain: str, route: MailRoute | None) -> list[Found | Awaitable[Found]]:
         """Ask each check about a domain; return what they found, or will find."""
-        if "." not in domain and domain[:1] != "[":
-            return []  # not a fully qualified name (RFC 5321 2.3.5)
+        if not _is_qualified(domain):
+            return []
         found: list[Found | Awaitable[Found]] = []
         for _, check in self._checks:
             try:
@@ -164,19 +182,16 @@ class Domains:
 
     def looked_up(self, domain: str) -> bool:
         """Return whether the mail route of a domain is looked up in DNS."""
-        if "." not in domain and domain[:1] != "[":
-            return False
-        if not self._trusted:
-            return True
-        while domain:
-            if domain in self._trusted:
-                return False
-            domain = domain.partition(".")[2]
-        return True
+        return _is_qualified(domain) and domain not in self._trusted
 
     def forget(self) -> None:
         """Examine every domain again: a list that the checks read has changed."""
         self._noted.clear()
+
+
+def _is_qualified(domain: str) -> bool:
+    """Return whether a domain is a fully qualified name (RFC 5321 2.3.5), or a domain literal."""
+    return "." in domain or domain[:1] == "["
 
 
 def _discard(found: Sequence[Found | Awaitable[Found]]) -> None:

@@ -13,9 +13,8 @@ from rapidfuzz.distance import OSA
 from validators.checks import Inputs
 from validators.checks.parked import is_parking_host
 from validators.dns import Hosts, MailRoute, NoDomain, NoHost, NullMx, Unroutable
-from validators.domains import DomainCheck
+from validators.domains import DomainCheck, TrustedDomains
 from validators.keyboard import one_slip
-from validators.lists import parents
 from validators.mailbox_domains import Target, data, listed
 from validators.top_level import PRIVATE, root_zone
 from validators.verdict import Finding, Reason
@@ -51,12 +50,12 @@ class TypoCheck(DomainCheck):
     def __init__(self, trusted_domains: Collection[str] = ()) -> None:
         """`trusted_domains` and their subdomains are no misspellings."""
         _known(), root_zone()  # read now, and not in the event loop
-        self._trusted = frozenset(name.strip().strip(".").lower() for name in trusted_domains)
+        self._trusted = TrustedDomains(trusted_domains)
 
     def find(self, domain: str, route: MailRoute | None) -> Finding | None:
         """Return the finding for a misspelling."""
         slip = misspelling(domain)
-        if slip is None or any(name in self._trusted for name in parents(domain)):
+        if slip is None or domain in self._trusted:
             return None
         if speaks_against(route):
             return Finding(Reason.TYPO_DOMAIN, slip.meant)

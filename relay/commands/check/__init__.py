@@ -28,7 +28,6 @@ from relay.commands.check.spans import SpanSource, Walk
 from relay.commands.check.state import State
 from relay.settings import JudgingSettings, load_settings
 
-_REPEAT = "The result is incomplete: check the list again where DNS works"
 _MOST_JOBS = 256
 
 Show: TypeAlias = Callable[[int, int], None]
